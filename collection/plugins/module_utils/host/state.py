@@ -1,0 +1,124 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where notafter keeps its own things on a host, and the locks and failpoints that live there."""
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import time
+from contextlib import contextmanager
+from typing import Any, Iterator, Optional
+
+from .errors import Busy, HostError
+
+SYSTEM_DIRECTORY = "/var/lib/notafter"
+FAILPOINT_FILE = "/run/notafter-failpoint"
+
+
+def directory(*parts):
+    # type: (*str) -> str
+    """A directory of ours, made 0700 when missing: below /var/lib for root, else in the home."""
+    base = SYSTEM_DIRECTORY if os.geteuid() == 0 else os.path.expanduser("~/.local/state/notafter")
+    path = base
+    for part in ("",) + parts:
+        path = os.path.join(path, part) if part else path
+        try:
+            os.makedirs(path, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise HostError(
+                "no_state_directory", "%s cannot be made: %s" % (path, error.strerror)
+            ) from error
+    return path
+
+
+def write(path, content, mode=0o600):
+    # type: (str, bytes, int) -> None
+    """Writes a file of ours so that it is there whole or not at all, also after a power loss."""
+    temporary = "%s.%d.tmp" % (path, os.getpid())
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.rename(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+    sync_directory(os.path.dirname(path))
+
+
+def write_json(path, value):
+    # type: (str, Any) -> None
+    """Writes a value as JSON, whole or not at all."""
+    write(path, json.dumps(value, indent=1, sort_keys=True).encode("utf-8"))
+
+
+def read_json(path):
+    # type: (str) -> Optional[Any]
+    """The value that `write_json` left, or None when there is none or it is no JSON."""
+    try:
+        with open(path, "rb") as stream:
+            return json.loads(stream.read().decode("utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def sync_directory(path):
+    # type: (str) -> None
+    """Makes renames in a directory durable (fsync(2), NOTES)."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def lock(path, wait, what):
+    # type: (str, float, str) -> Iterator[int]
+    """Holds an flock(2) on `path`; waits up to `wait` seconds, then raises Busy naming `what`.
+
+    Yields the descriptor: a child that inherits it keeps the lock until it ends.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise
+            if time.monotonic() >= deadline:
+                raise Busy("busy", "%s is held by another run; waited %d s" % (what, wait))
+            time.sleep(0.1)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def failpoint(name):
+    # type: (str) -> None
+    """Fails here if a test asked for it: `/run/notafter-failpoint` holds `name:kill|raise|sleep=S`.
+
+    The file is consumed, so that it fires once. Only root can write there.
+    """
+    try:
+        with open(FAILPOINT_FILE) as stream:
+            wanted, _, action = stream.read().strip().partition(":")
+    except OSError:
+        return
+    if wanted != name:
+        return
+    os.unlink(FAILPOINT_FILE)
+    if action == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if action == "raise":
+        raise HostError("failpoint", "failed on request at %s" % name)
+    if action.startswith("sleep="):
+        time.sleep(float(action[6:]))
