@@ -1,0 +1,161 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller's half of `certificate_deploy`: fetches the bundles, judges them, sends one transaction."""
+
+from __future__ import annotations
+
+import datetime
+import typing as t
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.plugins.action import ActionBase
+
+from ..plugin_utils import carrier, certificates, controlplane
+
+ARGUMENTS: dict[str, t.Any] = {
+    "deployments": {"type": "list", "elements": "dict", "required": True},
+    "job": {"type": "dict"},
+    "default_issuer": {"type": "str"},
+    "verify_seconds": {"type": "int", "default": 15},
+    "lock_seconds": {"type": "int", "default": 60},
+}
+CHANGED = ("deployed", "staged", "planned", "broken")
+FAILED = ("rolled_back", "blocked_by_host", "conflict", "refused", "busy", "broken")
+
+
+class ActionModule(ActionBase):
+    """Deploys all certificates of one server in one round trip."""
+
+    _supports_check_mode = True
+    _supports_async = False
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Returns what docs/developer/contracts.md §2 says; no key is in it."""
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
+        _validation, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        wishes: list[dict[str, t.Any]] = arguments["deployments"]
+        bundles, refused = self._bundles(wishes, arguments, task_vars or {})
+        sent = [{**wish, "bundle": _key(wish)} for wish in wishes if _key(wish) in bundles]
+        outcomes = [_refusal(wish, refused[_key(wish)]) for wish in wishes if _key(wish) in refused]
+        recovered: list[dict[str, str]] = []
+        if sent:
+            request = {
+                "op": "deploy",
+                "check": bool(self._task.check_mode),
+                "deployments": sent,
+                "bundles": bundles,
+                "verify_seconds": arguments["verify_seconds"],
+                "lock_seconds": arguments["lock_seconds"],
+            }
+            try:
+                answer = carrier.send(self, request, task_vars or {})
+                outcomes += answer["deployments"]
+                recovered = answer["recovered"]
+            except carrier.HostProgramError as error:
+                outcomes += [_stopped(wish, error) for wish in sent]
+        result.update(_summary(outcomes, recovered))
+        return result
+
+    def _bundles(
+        self, wishes: list[dict[str, t.Any]], arguments: dict[str, t.Any], task_vars: dict[str, t.Any]
+    ) -> tuple[dict[str, dict[str, t.Any]], dict[str, tuple[str, str]]]:
+        """The bundles that are fit, and for the others why not: (reason, sentence)."""
+        bundles: dict[str, dict[str, t.Any]] = {}
+        refused: dict[str, tuple[str, str]] = {}
+        job = controlplane.Job(arguments["job"]) if arguments["job"] else None
+        for wish in wishes:
+            key = _key(wish)
+            if key in bundles or key in refused:
+                continue
+            try:
+                bundle = self._fetch(wish, job, arguments["default_issuer"], task_vars)
+            except AnsibleConnectionFailure:
+                raise
+            except AnsibleError as error:
+                refused[key] = ("no_bundle", str(error))
+                continue
+            problem = _unfit(bundle)
+            if problem is None:
+                facts = certificates.describe(bundle["certificate"])
+                bundles[key] = {**bundle, "key_type": str(facts["key_type"] or "").partition("-")[0] or None}
+            else:
+                refused[key] = problem
+        return bundles, refused
+
+    def _fetch(
+        self,
+        wish: dict[str, t.Any],
+        job: controlplane.Job | None,
+        default_issuer: str | None,
+        task_vars: dict[str, t.Any],
+    ) -> dict[str, t.Any]:
+        if job is not None:
+            return job.bundle(wish["certificate"], wish.get("fingerprint"))
+        issuer = wish.get("issuer") or default_issuer
+        if not issuer:
+            raise AnsibleError(f"no issuer is named for {wish['certificate']}: set certificate_issuer")
+        request = {"op": "bundle", "name": wish["certificate"], "with_key": True}
+        bundle: dict[str, t.Any] | None = carrier.send_to(self, issuer, request, task_vars)["bundle"]
+        if bundle is None:
+            raise AnsibleError(f"the issuer {issuer} keeps no certificate {wish['certificate']}: run issue.yml")
+        return bundle
+
+
+def _key(wish: dict[str, t.Any]) -> str:
+    return f"{wish['certificate']}@{wish.get('fingerprint') or 'current'}"
+
+
+def _unfit(bundle: dict[str, t.Any]) -> tuple[str, str] | None:
+    """Why a bundle must not be deployed now, judged by the controller's clock (faults.md T10)."""
+    facts = certificates.describe(bundle["certificate"])
+    if facts["error"]:
+        return "malformed", f"the certificate cannot be read: {facts['error']}"
+    now = datetime.datetime.now(datetime.timezone.utc)
+    if now < datetime.datetime.fromisoformat(facts["not_before"].replace("Z", "+00:00")):
+        return "not_yet_valid", f"the certificate is valid from {facts['not_before']}"
+    if now >= datetime.datetime.fromisoformat(facts["not_after"].replace("Z", "+00:00")):
+        return "expired", f"the certificate ended at {facts['not_after']}"
+    return None
+
+
+def _outcome(wish: dict[str, t.Any], state: str, reason: str, message: str) -> dict[str, t.Any]:
+    return {
+        "id": wish.get("id"),
+        "certificate": wish["certificate"],
+        "service": wish["service"],
+        "state": state,
+        "reason": reason,
+        "message": message,
+        "before_fingerprint": None,
+        "live_fingerprint": None,
+        "endpoints": [],
+        "seconds": 0.0,
+    }
+
+
+def _refusal(wish: dict[str, t.Any], why: tuple[str, str]) -> dict[str, t.Any]:
+    return _outcome(wish, "refused", *why)
+
+
+def _stopped(wish: dict[str, t.Any], error: carrier.HostProgramError) -> dict[str, t.Any]:
+    """The host program as a whole could not do it: nothing was touched."""
+    return _outcome(wish, "busy" if error.kind == "busy" else "blocked_by_host", error.kind, str(error))
+
+
+def _summary(outcomes: list[dict[str, t.Any]], recovered: list[dict[str, str]]) -> dict[str, t.Any]:
+    failed = [outcome for outcome in outcomes if outcome["state"] in FAILED]
+    counts: dict[str, int] = {}
+    for outcome in outcomes:
+        counts[outcome["state"]] = counts.get(outcome["state"], 0) + 1
+    told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "nothing to deploy here"
+    if failed:
+        told += ": " + "; ".join(f"{outcome['certificate']}: {outcome['message']}" for outcome in failed)
+    return {
+        "changed": bool(recovered) or any(outcome["state"] in CHANGED for outcome in outcomes),
+        "failed": bool(failed),
+        "msg": told,
+        "deployments": outcomes,
+        "recovered": recovered,
+    }

@@ -1,0 +1,350 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only place that knows acme.sh: its command line, files, exit codes and messages.
+
+Each attempt has a home of its own, thrown away later: runs that share one disturb each
+other, and a kill can corrupt it. The home is filled as if the certificate had been issued
+before (its `.conf`, the new CSR, the certificate that it replaces) and then renewed by
+force: so acme.sh signs our CSR, needs no key, and sends ARI's `replaces` (RFC 9773 §5).
+"""
+
+import base64
+import glob
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import time
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from . import commands, pem, state
+from .errors import HostError
+from .order import Order
+
+PLACES = ("/usr/share/acme.sh/acme.sh", "/usr/bin/acme.sh", "/root/.acme.sh/acme.sh", "/opt/acme.sh/acme.sh")
+OLDEST = (3, 1, 4)
+POLL = 0.2
+_CURL = {
+    "6": "its name does not resolve",
+    "7": "it refuses the connection",
+    "28": "it does not answer in time",
+    "35": "the TLS handshake fails",
+    "60": "its TLS certificate is not trusted; give the CA's own root as `bundle`",
+}
+
+
+class Failure(NamedTuple):
+    """Why an attempt ended without a certificate; the classes are in contracts.md §2."""
+
+    failure_class: str
+    message: str
+    type: Optional[str] = None
+    identifier: Optional[str] = None
+    retry_after: Optional[int] = None
+
+    def as_result(self):
+        # type: () -> Dict[str, Any]
+        """The documented form."""
+        result = dict(self._asdict())
+        result["class"] = result.pop("failure_class")
+        return result
+
+
+def program(wish=None):
+    # type: (Optional[str]) -> str
+    """The path of acme.sh here; raises HostError when there is none or it is too old."""
+    for path in [wish] if wish else PLACES:
+        try:
+            with open(path, encoding="utf-8", errors="replace") as stream:
+                match = re.search(r"^VER=v?([0-9]+)\.([0-9]+)\.([0-9]+)", stream.read(2000), re.MULTILINE)
+        except OSError:
+            continue
+        if match is None:
+            continue
+        version = tuple(int(part) for part in match.groups())
+        if version < OLDEST:
+            raise HostError(
+                "internal",
+                "%s is acme.sh %d.%d.%d; 3.1.4 or later is needed (role notafter.tls.acme_sh)" % ((path,) + version),
+            )
+        return path
+    raise HostError("internal", "acme.sh is not on this host; the role notafter.tls.acme_sh puts it there")
+
+
+class Home:
+    """The private, disposable home of one attempt: `attempts/<attempt>/`, 0700."""
+
+    def __init__(self, attempt):
+        # type: (str) -> None
+        self.path = state.directory("attempts", attempt)
+        self.config = os.path.join(self.path, "home")
+        self.output = os.path.join(self.path, "output")
+
+    def _domain(self, order):
+        # type: (Order) -> str
+        return os.path.join(self.config, "certificates", order.names[0])
+
+    def _account(self, directory):
+        # type: (str) -> str
+        """Where acme.sh looks for the account of a CA: host without port, then the path."""
+        host, _, path = directory[len("https://") :].partition("/")
+        return os.path.join(self.config, "ca", re.sub(r":[0-9]+$", "", host), path.strip("/"))
+
+    def fill(self, order, account_key, account_url):
+        # type: (Order, str, Optional[str]) -> None
+        """Makes the home anew with everything that acme.sh is to know."""
+        shutil.rmtree(self.config, ignore_errors=True)
+        domain, account = self._domain(order), self._account(order.directory)
+        for path in (domain, account):
+            os.makedirs(path, mode=0o700)
+        key = account_key.encode("ascii")
+        _put(os.path.join(account, "account.key"), key)
+        about_account = {"CA_EMAIL": order.email}
+        if account_url:  # acme.sh registers again unless it finds both of these
+            about_account["ACCOUNT_URL"] = account_url
+            about_account["CA_KEY_HASH"] = base64.b64encode(hashlib.sha256(key).digest()).decode("ascii")
+        _put(os.path.join(account, "ca.conf"), _settings(about_account))
+        self._fill_settings(order)
+        self._fill_certificate(order, domain)
+
+    def _fill_settings(self, order):
+        # type: (Order) -> None
+        settings = {"NO_TIMESTAMP": "1"}  # type: Dict[str, Optional[str]]
+        if order.replaces is None:
+            settings["NO_ARI"] = "1"  # when to renew is decided elsewhere
+        if order.ca_bundle:
+            settings["CA_BUNDLE"] = os.path.join(self.config, "ca-bundle.pem")
+            _put(os.path.join(self.config, "ca-bundle.pem"), order.ca_bundle.encode("ascii"))
+        for name, value in order.dns_variables.items():
+            # acme.sh sources this file: the provider sees a shell variable that no process
+            # listing shows. Some providers read the saved form.
+            settings[name] = value
+            settings["SAVED_" + name] = value
+        _put(os.path.join(self.config, "account.conf"), _settings(settings))
+
+    def _fill_certificate(self, order, domain):
+        # type: (Order, str) -> None
+        first = order.names[0]
+        _put(os.path.join(domain, first + ".csr"), order.csr.encode("ascii"))
+        if order.replaces is not None:
+            _put(os.path.join(domain, first + ".cer"), pem.certificates(order.replaces)[0].encode("ascii"))
+        _put(
+            os.path.join(domain, first + ".conf"),
+            _settings(
+                {
+                    "Le_Domain": first,
+                    "Le_Alt": ",".join(order.names[1:]) or "no",
+                    "Le_Webroot": order.challenge.webroot,
+                    "Le_API": order.directory,
+                    "Le_Keylength": "2048",  # only decides names of folders; the key is in the CSR
+                    "Le_Certificate_Profile": order.profile,
+                    "Le_DNSSleep": None if order.challenge.dns_sleep is None else str(order.challenge.dns_sleep),
+                }
+            ),
+        )
+
+    def command(self, acme_sh, order):
+        # type: (str, Order) -> List[str]
+        """The one way in which acme.sh is called; nothing secret is in it."""
+        command = [acme_sh, "--renew", "--force", "--domain", order.names[0], "--server", order.directory]
+        command += ["--home", os.path.dirname(os.path.realpath(acme_sh)), "--config-home", self.config]
+        command += ["--cert-home", os.path.join(self.config, "certificates"), "--no-color"]
+        return command
+
+    def finished(self, order):
+        # type: (Order) -> Optional[Tuple[str, str]]
+        """The certificate and chain that an asking under this name has made for this CSR, if any."""
+        domain = self._domain(order)
+        for name in ("fullchain.cer", order.names[0] + ".cer"):
+            try:
+                with open(os.path.join(domain, name), encoding="latin-1") as stream:
+                    found = pem.certificates(stream.read())
+            except OSError:
+                continue
+            if found and _public_key("x509", found[0]) == _public_key("req", order.csr):
+                return found[0], "".join(found[1:])
+        return None
+
+    def account_url(self, directory):
+        # type: (str) -> Optional[str]
+        """The account URL that the CA gave (RFC 8555 §7.3)."""
+        try:
+            with open(os.path.join(self._account(directory), "ca.conf"), encoding="utf-8") as stream:
+                match = re.search(r"^ACCOUNT_URL='([^']*)'", stream.read(), re.MULTILINE)
+        except OSError:
+            return None
+        return match.group(1) if match else None
+
+    def strip(self):
+        # type: () -> None
+        """Removes every secret; what the CA signed stays until the attempt is on record."""
+        for path in [os.path.join(self.config, name) for name in ("ca", "account.conf", "http.header")]:
+            shutil.rmtree(path, ignore_errors=True)
+            if os.path.isfile(path):
+                os.unlink(path)
+        for path in glob.glob(self.output + "*"):
+            os.unlink(path)
+
+
+def _put(path, content):
+    # type: (str, bytes) -> None
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(content)
+
+
+def _settings(values):
+    # type: (Dict[str, Optional[str]]) -> bytes
+    """acme.sh's own form of a setting; order.checked has kept quotes out of every value."""
+    lines = ["%s='%s'\n" % (name, value) for name, value in sorted(values.items()) if value is not None]
+    if any("'" in value for value in values.values() if value is not None):
+        raise HostError("invalid_request", "a setting for acme.sh has a quote in it")
+    return "".join(lines).encode("ascii")
+
+
+def _public_key(kind, text):
+    # type: (str, str) -> Optional[bytes]
+    result = commands.run(["openssl", kind, "-noout", "-pubkey"], 20.0, input=text.encode("ascii"))
+    return result.stdout if result.returncode == 0 and result.stdout else None
+
+
+def sign(home, acme_sh, order, lock_handle):
+    # type: (Home, str, Order, int) -> Optional[Failure]
+    """Runs acme.sh for one attempt; None means that it said yes, which the caller checks.
+
+    The child inherits the attempt's lock, so that nobody starts a second one beside it even
+    when this program is killed; its output goes to a file, so that it need not die with us.
+    """
+    with open(home.output, "wb") as output:
+        process = subprocess.Popen(
+            home.command(acme_sh, order),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=home.path,
+            env=commands.environment({"HOME": home.path}),
+            start_new_session=True,
+            pass_fds=(lock_handle,),
+        )
+    _put(os.path.join(home.path, "process"), b"%d" % process.pid)
+    deadline = time.monotonic() + order.timeout
+    hopeless = False
+    while process.poll() is None and not hopeless and time.monotonic() < deadline:
+        time.sleep(POLL)
+        hopeless = b"Cannot init API for" in _said(home)  # it would go on for 100 silent seconds
+    late = process.poll() is None and not hopeless
+    commands.end_group(process.pid)
+    code = process.wait()
+    state.failpoint("signed")
+    if code == 0:
+        return None
+    text = _said(home).decode("utf-8", "backslashreplace")
+    for value in order.dns_variables.values():
+        if len(value) > 3:
+            text = text.replace(value, "[hidden]")
+    if late:
+        return Failure("ca_unavailable", "acme.sh did not end within %d s; it said: %s" % (order.timeout, _last(text)))
+    return classify(text, _headers(home), order.directory)
+
+
+def _said(home):
+    # type: (Home) -> bytes
+    with open(home.output, "rb") as stream:
+        return stream.read(4 * 1024 * 1024)
+
+
+def _headers(home):
+    # type: (Home) -> str
+    try:
+        with open(os.path.join(home.config, "http.header"), encoding="latin-1") as stream:
+            return stream.read(65536)
+    except OSError:
+        return ""
+
+
+def _last(text):
+    # type: (str) -> str
+    lines = [line.strip() for line in text.splitlines()]
+    told = [line for line in lines if line and not line.startswith(("Please add '--debug'", "See: "))]
+    return "; ".join(told[-3:])[:500] or "nothing"
+
+
+def _retry_after(headers):
+    # type: (str) -> Optional[int]
+    """Seconds until the CA wants to be asked again (RFC 9110 §10.2.3: seconds or a date)."""
+    match = re.search(r"^retry-after:\s*(.+?)\s*$", headers, re.IGNORECASE | re.MULTILINE)
+    if match is None:
+        return None
+    if match.group(1).isdigit():
+        return int(match.group(1))
+    from email.utils import parsedate_tz, mktime_tz  # noqa: PLC0415 - rarely needed, costs 10 ms
+
+    date = parsedate_tz(match.group(1))
+    return max(0, int(mktime_tz(date) - time.time())) if date else None
+
+
+_TYPE = re.compile(r'"type":\s*"(?P<type>urn:ietf:params:acme:error:(?P<name>[A-Za-z]+))"')
+_DETAIL = re.compile(r'"detail":\s*"(?P<detail>(?:[^"\\]|\\.)*)"')
+_CHALLENGE = re.compile(r"(?P<name>[A-Za-z0-9*._-]+): Invalid status[.,] Verification error(?: details)?: ?(?P<detail>.*)")
+_CLASSES = {
+    "rateLimited": "rate_limited",
+    "caa": "caa",
+    "rejectedIdentifier": "rejected_identifier",
+    "unsupportedIdentifier": "rejected_identifier",
+    "accountDoesNotExist": "account",
+    "externalAccountRequired": "account",
+    "userActionRequired": "account",
+    "invalidContact": "account",
+    "unsupportedContact": "account",
+    "unauthorized": "account",
+    "serverInternal": "ca_unavailable",
+    "badCSR": "invalid_request",
+    "badPublicKey": "invalid_request",
+    "malformed": "invalid_request",
+    "invalidProfile": "invalid_request",
+    "connection": "challenge_failed",
+    "dns": "challenge_failed",
+    "tls": "challenge_failed",
+    "incorrectResponse": "challenge_failed",
+}
+_SAID = (
+    ("Error adding TXT record", "dns_provider"),
+    ("Cannot find DNS API hook", "dns_provider"),
+    ("Error loading file", "dns_provider"),
+    ("registering account", "account"),
+    ("Account registration error", "account"),
+    ("Cannot make POST request", "ca_unavailable"),
+    ("Giving up sending to CA server", "ca_unavailable"),
+    ("Cannot connect to", "ca_unavailable"),
+)
+
+
+def classify(text, headers, directory):
+    # type: (str, str, str) -> Failure
+    """What acme.sh's words and the last response mean: the class, the CA's own problem, when again."""
+    retry_after = _retry_after(headers)
+    problem = _TYPE.search(text)
+    detail = _DETAIL.search(text)
+    challenge = _CHALLENGE.search(text)
+    if challenge:
+        told = challenge.group("detail").strip()
+        caa = "CAA record" in told or (problem is not None and problem.group("name") == "caa")
+        sentence = "%s: %s" % (challenge.group("name"), told or "the CA gave no detail")
+        kind = problem.group("type") if problem else None
+        return Failure("caa" if caa else "challenge_failed", sentence, kind, challenge.group("name"), retry_after)
+    if problem:
+        name = problem.group("name")
+        sentence = detail.group("detail") if detail else _last(text)
+        return Failure(_CLASSES.get(name, "internal"), sentence, problem.group("type"), None, retry_after)
+    if "Cannot init API for" in text or " 503" in headers[:40]:
+        curl = re.search(r"error code: ([0-9]+)", text)
+        why = _CURL.get(curl.group(1), "curl says %s" % curl.group(1)) if curl else "it gave no directory"
+        return Failure("ca_unavailable", "the CA %s cannot be used: %s" % (directory, why), None, None, retry_after)
+    if " 429" in headers[:40]:
+        return Failure("rate_limited", _last(text), None, None, retry_after)
+    for words, failure_class in _SAID:
+        if words in text:
+            return Failure(failure_class, _last(text), None, None, retry_after)
+    return Failure("internal", "acme.sh gave up: %s" % _last(text), None, None, retry_after)

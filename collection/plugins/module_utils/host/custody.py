@@ -1,0 +1,120 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Certificates and keys that the issuer itself keeps, where there is no control plane.
+
+    certificates/<name>/next/        key.pem, csr.pem, about.json: asked for, not signed yet
+    certificates/<name>/versions/F/  key.pem, certificate.pem, chain.pem: F is the fingerprint
+    certificates/<name>/current      link to the newest version, switched by one rename
+"""
+
+import os
+import re
+import shutil
+from typing import Any, Dict, List, Optional
+
+from . import commands, pem, state
+from .errors import HostError, Refused
+
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+_KEYS = {
+    "ec-256": ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+    "ec-384": ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
+    "rsa-2048": ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
+    "rsa-3072": ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"],
+    "rsa-4096": ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"],
+}
+
+
+def _directory(name, *parts):
+    # type: (str, *str) -> str
+    if not _NAME.match(name):
+        raise Refused("invalid_request", "%r is no valid name for a certificate" % name)
+    return state.directory("certificates", name, *parts)
+
+
+def _read(path):
+    # type: (str) -> Optional[str]
+    try:
+        with open(path, encoding="ascii") as stream:
+            return stream.read()
+    except OSError:
+        return None
+
+
+def current(name, with_key):
+    # type: (str, bool) -> Optional[Dict[str, Any]]
+    """The newest version that this issuer keeps under a name, as a bundle; None when there is none."""
+    path = os.path.join(_directory(name), "current")
+    certificate = _read(os.path.join(path, "certificate.pem"))
+    if certificate is None:
+        return None
+    bundle = {
+        "certificate": certificate,
+        "chain": _read(os.path.join(path, "chain.pem")) or "",
+        "fingerprint_sha256": pem.fingerprint(certificate),
+    }
+    if with_key:
+        bundle["private_key"] = _read(os.path.join(path, "key.pem")) or ""
+    return bundle
+
+
+def request(name, names, key_type):
+    # type: (str, List[str], str) -> Dict[str, str]
+    """The open request of a certificate: the one that lies there if it asks for the same, else a new one."""
+    if key_type not in _KEYS:
+        raise Refused("invalid_request", "key type %r is none of %s" % (key_type, ", ".join(sorted(_KEYS))))
+    path = _directory(name, "next")
+    about = {"names": names, "key_type": key_type}
+    known = state.read_json(os.path.join(path, "about.json")) or {}
+    csr = _read(os.path.join(path, "csr.pem"))
+    if csr is not None and {"names": known.get("names"), "key_type": known.get("key_type")} == about:
+        return {"csr": csr, "attempt": known["attempt"]}
+    shutil.rmtree(path)
+    path = _directory(name, "next")
+    key = os.path.join(path, "key.pem")
+    made = commands.run(_KEYS[key_type], 120.0)
+    if made.returncode != 0:
+        raise HostError("internal", "openssl cannot make a key: %s" % made.said())
+    state.write(key, made.stdout)
+    csr = _make_csr(path, key, names)
+    state.write(os.path.join(path, "csr.pem"), csr.encode("ascii"))
+    attempt = "%s-%s" % (name[:40], os.urandom(6).hex())
+    state.write_json(os.path.join(path, "about.json"), dict(about, attempt=attempt))
+    return {"csr": csr, "attempt": attempt}
+
+
+def _make_csr(path, key, names):
+    # type: (str, str, List[str]) -> str
+    settings = (
+        "[req]\ndistinguished_name=subject\nreq_extensions=extensions\nprompt=no\n[subject]\n"
+        "[extensions]\nsubjectAltName=%s\n" % ",".join("DNS:" + name for name in names)
+    )
+    config = os.path.join(path, "openssl.cnf")
+    state.write(config, settings.encode("ascii"))
+    made = commands.run(["openssl", "req", "-new", "-sha256", "-key", key, "-config", config], 30.0)
+    os.unlink(config)
+    if made.returncode != 0:
+        raise HostError("internal", "openssl cannot make a CSR: %s" % made.said())
+    return made.stdout.decode("ascii")
+
+
+def promote(name, certificate, chain):
+    # type: (str, str, str) -> None
+    """Makes a signed certificate the current version, with the key that its request was made with."""
+    fingerprint = pem.fingerprint(certificate)
+    base = _directory(name)
+    version = _directory(name, "versions", fingerprint)
+    key = _read(os.path.join(base, "next", "key.pem"))
+    if key is not None and _read(os.path.join(version, "key.pem")) is None:
+        state.write(os.path.join(version, "key.pem"), key.encode("ascii"))
+    if _read(os.path.join(version, "key.pem")) is None:
+        raise HostError("internal", "the key of the signed certificate is not on this issuer")
+    state.write(os.path.join(version, "chain.pem"), chain.encode("ascii"))
+    state.write(os.path.join(version, "certificate.pem"), certificate.encode("ascii"))
+    link = os.path.join(base, "current.%d.tmp" % os.getpid())
+    os.symlink(os.path.join("versions", fingerprint), link)
+    os.rename(link, os.path.join(base, "current"))
+    state.sync_directory(base)
+    state.failpoint("promoted")
+    shutil.rmtree(os.path.join(base, "next"), ignore_errors=True)

@@ -1,0 +1,169 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a socket serves: one TLS handshake, told as facts. Never trusts, never hangs."""
+
+import hashlib
+import re
+import socket
+import ssl
+import time
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from .errors import Refused
+
+PROBE_LABEL = "notafter-probe"
+_LISTENER = re.compile(r"^(?P<address>\*|\[[0-9A-Fa-f:.]+\]|[0-9.]+|[A-Za-z0-9._-]*?):?(?P<port>[0-9]{1,5})$")
+_HOST_NAME = re.compile(r"^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$")
+_ONLY = {"rsa": "ECDHE+aRSA:DHE+aRSA:kRSA", "ec": "ECDHE+aECDSA"}
+
+
+class Endpoint(NamedTuple):
+    """One place to ask: an address and port, and the name to ask for (RFC 6066 §3)."""
+
+    address: str
+    port: int
+    name: Optional[str]
+
+
+class Served(NamedTuple):
+    """What one handshake showed; `error` says why it showed nothing."""
+
+    fingerprint: Optional[str]
+    protocol: Optional[str]
+    cipher: Optional[str]
+    chain: Tuple[bytes, ...]
+    error: Optional[str]
+    seconds: float
+
+
+def listener(text, wildcard="127.0.0.1"):
+    # type: (str, str) -> Tuple[str, int]
+    """The address and port to ask for a listener such as `*:443`, `[::]:443`, `443`.
+
+    A listener on every address is asked at `wildcard` (the same host: loopback).
+    """
+    match = _LISTENER.match(text.strip())
+    if match is None or not 0 < int(match.group("port")) < 65536:
+        raise Refused("bad_listener", "%r is no listener; write address:port" % text)
+    address = match.group("address").strip("[]")
+    if address in ("", "*", "0.0.0.0"):
+        return wildcard, int(match.group("port"))
+    if address == "::":
+        return ("::1" if wildcard == "127.0.0.1" else wildcard), int(match.group("port"))
+    return address, int(match.group("port"))
+
+
+def probe_name(name):
+    # type: (str) -> Optional[str]
+    """The name to send for a configured server name; None where no name can be sent."""
+    concrete = PROBE_LABEL + name[1:] if name.startswith("*.") else name
+    if name.startswith("."):  # nginx: `.example.com` is example.com and *.example.com
+        concrete = name[1:]
+    return concrete if _HOST_NAME.match(concrete) and len(concrete) <= 253 else None
+
+
+def endpoints(listeners, names, wildcard="127.0.0.1", limit=64):
+    # type: (List[str], List[str], str, int) -> List[Endpoint]
+    """Every listener with every name that can be asked for, at most `limit` of them."""
+    asked = []  # type: List[Optional[str]]
+    for name in names:
+        concrete = probe_name(name)
+        if concrete is not None and concrete not in asked:
+            asked.append(concrete)
+    found = []  # type: List[Endpoint]
+    for text in listeners:
+        address, port = listener(text, wildcard)
+        for asked_name in asked or [None]:
+            endpoint = Endpoint(address, port, asked_name)
+            if endpoint not in found:
+                found.append(endpoint)
+    return found[:limit]
+
+
+def _context(key_type):
+    # type: (Optional[str]) -> ssl.SSLContext
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # we look at what is served; whether it is right is judged later
+    if key_type is None:
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        return context
+    # TLS 1.3 chooses the certificate by signature algorithm, which this library cannot name;
+    # in TLS 1.2 the cipher suite names it.
+    context.options |= getattr(ssl, "OP_NO_TLSv1_3", 0)
+    context.set_ciphers(_ONLY[key_type] + ":@SECLEVEL=0")
+    return context
+
+
+def _chain(connection):
+    # type: (ssl.SSLSocket) -> Tuple[bytes, ...]
+    getter = getattr(connection, "get_unverified_chain", None)
+    if getter is not None:  # Python 3.13 and later
+        return tuple(getter() or ())
+    inner = getattr(connection, "_sslobj", None)
+    getter = getattr(inner, "get_unverified_chain", None)
+    if getter is not None:  # Python 3.10 to 3.12 have it one level deeper
+        encoding_der = 2
+        return tuple(item.public_bytes(encoding_der) for item in getter() or ())
+    leaf = connection.getpeercert(True)
+    return (leaf,) if leaf else ()
+
+
+def ask(endpoint, timeout=5.0, key_type=None):
+    # type: (Endpoint, float, Optional[str]) -> Served
+    """Makes one handshake; with `key_type` (`rsa` or `ec`) only a certificate of that kind will do."""
+    start = time.monotonic()
+    try:
+        context = _context(key_type)
+        with socket.create_connection((endpoint.address, endpoint.port), timeout=timeout) as plain:
+            plain.settimeout(timeout)
+            with context.wrap_socket(plain, server_hostname=endpoint.name) as connection:
+                leaf = connection.getpeercert(True)
+                cipher = connection.cipher()
+                return Served(
+                    hashlib.sha256(leaf).hexdigest() if leaf else None,
+                    connection.version(),
+                    cipher[0] if cipher else None,
+                    _chain(connection),
+                    None if leaf else "the server sent no certificate",
+                    time.monotonic() - start,
+                )
+    except (OSError, ValueError) as error:  # ssl.SSLError and socket.timeout are OSErrors
+        return Served(None, None, None, (), _sentence(error), time.monotonic() - start)
+
+
+def _sentence(error):
+    # type: (Exception) -> str
+    if isinstance(error, socket.timeout):
+        return "no answer in time"
+    if isinstance(error, ssl.SSLError):
+        return "TLS: %s" % (error.reason or error)
+    return getattr(error, "strerror", None) or str(error)
+
+
+def ask_for(endpoint, key_type, timeout=5.0):
+    # type: (Endpoint, Optional[str], float) -> Served
+    """What is served to a client that wants this kind of key; to any client where that fails."""
+    if key_type in _ONLY:
+        served = ask(endpoint, timeout, key_type)
+        if served.fingerprint is not None:
+            return served
+    return ask(endpoint, timeout)
+
+
+def as_result(endpoint, served):
+    # type: (Endpoint, Served) -> Dict[str, Any]
+    """The documented form of what an endpoint serves (docs/developer/contracts.md)."""
+    return {
+        "address": endpoint.address,
+        "port": endpoint.port,
+        "name": endpoint.name,
+        "state": "served" if served.fingerprint else "failed",
+        "error": served.error,
+        "fingerprint_sha256": served.fingerprint,
+        "chain_pem": [ssl.DER_cert_to_PEM_cert(item) for item in served.chain],
+        "protocol": served.protocol,
+        "cipher": served.cipher,
+        "seconds": round(served.seconds, 3),
+    }

@@ -1,0 +1,128 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One attempt to have a CSR signed: found if it was signed before, else made by acme.sh."""
+
+import hashlib
+import os
+import re
+import shutil
+import time
+from contextlib import ExitStack
+from typing import Any, Dict, Optional, Tuple
+
+from . import accounts, acme_sh, commands, custody, pem, state
+from .acme_sh import Failure, Home
+from .errors import Busy, HostError, Refused
+from .order import Order, checked
+
+FORGET_AFTER = 30 * 86400
+
+
+def run(request):
+    # type: (Dict[str, Any]) -> Dict[str, Any]
+    """Signs the CSR of a request; the answer has a `certificate` or a `failure` (contracts.md §2)."""
+    start = time.monotonic()
+    try:
+        order = checked(request)
+    except Refused as error:
+        return {"failure": Failure("invalid_request", error.message).as_result()}
+    home = Home(order.attempt)
+    answer = {"attempt": order.attempt, "found": False}  # type: Dict[str, Any]
+    with ExitStack() as held:
+        handle = _lock(held, home, order)
+        signed = home.finished(order)
+        answer["found"] = signed is not None
+        try:
+            if signed is None:
+                answer["account"] = _attempt(held, home, order, request, handle)
+                signed = home.finished(order)
+                if signed is None:
+                    raise _Failed(Failure("wrong_certificate", "acme.sh ended well but left no certificate for the CSR"))
+            answer["certificate"] = _certificate(signed)
+            if request.get("custody"):
+                custody.promote(request["custody"], signed[0], signed[1])
+            state.failpoint("before-answer")
+        except _Failed as failed:
+            answer["failure"] = failed.failure.as_result()
+        except HostError as error:
+            answer["failure"] = Failure("internal", error.message).as_result()
+        finally:
+            home.strip()
+    sweep(order.attempt)
+    answer["seconds"] = round(time.monotonic() - start, 2)
+    return answer
+
+
+class _Failed(Exception):
+    def __init__(self, failure):
+        # type: (Failure) -> None
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+def _lock(held, home, order):
+    # type: (ExitStack, Home, Order) -> int
+    """The attempt's lock; an acme.sh that outlived its starter is waited for, then ended."""
+    path = os.path.join(home.path, "lock")
+    try:
+        return held.enter_context(state.lock(path, order.timeout + 30, "the attempt %s" % order.attempt))
+    except Busy:
+        _end_left_process(home)
+        return held.enter_context(state.lock(path, 10, "the attempt %s" % order.attempt))
+
+
+def _end_left_process(home):
+    # type: (Home) -> None
+    """Ends the process group of an acme.sh that somebody started for this attempt."""
+    try:
+        with open(os.path.join(home.path, "process")) as stream:
+            pid = int(stream.read())
+        with open("/proc/%d/cmdline" % pid, "rb") as stream:
+            ours = home.config.encode() in stream.read()
+    except (OSError, ValueError):
+        return
+    if ours:
+        commands.end_group(pid)
+
+
+def _attempt(held, home, order, request, handle):
+    # type: (ExitStack, Home, Order, Dict[str, Any], int) -> Dict[str, Optional[str]]
+    program = acme_sh.program(request.get("acme_sh"))
+    given = request.get("account") or {}
+    account = accounts.given(given) if given.get("private_key") else accounts.own(given.get("name"), order.directory)
+    for name in order.challenge_names():
+        # Providers remove every TXT record of a name, not only their own: one at a time.
+        path = os.path.join(state.directory("locks"), "txt-" + hashlib.sha256(name.encode()).hexdigest()[:32])
+        held.enter_context(state.lock(path, order.timeout, "the TXT record of %s" % name))
+    home.fill(order, account.private_key, account.url)
+    state.failpoint("before-acme-sh")
+    failure = acme_sh.sign(home, program, order, handle)
+    url = home.account_url(order.directory) or account.url
+    account.remember(url)
+    if failure is not None:
+        raise _Failed(failure)
+    return {"url": url, "thumbprint": account.thumbprint()}
+
+
+def _certificate(signed):
+    # type: (Tuple[str, str]) -> Dict[str, str]
+    return {"pem": signed[0], "chain_pem": signed[1], "fingerprint_sha256": pem.fingerprint(signed[0])}
+
+
+def sweep(current):
+    # type: (str) -> None
+    """Takes the secrets out of attempts that a kill left, and forgets old ones."""
+    base = state.directory("attempts")
+    for name in os.listdir(base):
+        path = os.path.join(base, name)
+        if name == current or not re.match(r"^[A-Za-z0-9._-]+$", name) or not os.path.isdir(path):
+            continue
+        try:
+            with state.lock(os.path.join(path, "lock"), 0, name):
+                if time.time() - os.stat(path).st_mtime > FORGET_AFTER:
+                    shutil.rmtree(path)
+                elif os.path.exists(os.path.join(path, "home", "account.conf")):
+                    Home(name).strip()
+        except (Busy, OSError):
+            continue  # somebody is at work there

@@ -1,0 +1,181 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the module; its work is in plugins/action and plugins/module_utils/host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: acme_sh_certificate
+short_description: Has a certificate signed by acme.sh
+version_added: 0.1.0
+author:
+  - notafter contributors (@notafter)
+description:
+  - Has one CSR signed by a CA that speaks ACME (RFC 8555), with acme.sh on an issuer. Delegate the task to that issuer.
+  - Every attempt has a private, disposable home; acme.sh keeps no state, makes no key and renews nothing by itself.
+  - Asking twice with the same O(attempt) finds the certificate that the first asking had signed.
+  - What comes back is checked before it counts. The key must match, the names must be covered, the chain must verify.
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and tell what it would do without doing it.
+    support: full
+  diff_mode:
+    description: Returns details on what has changed (or would change).
+    support: none
+  action:
+    description: Has an action plugin, so that its controller half runs on the controller.
+    support: full
+  async:
+    description: Can be used with C(async).
+    support: none
+options:
+  name:
+    description: The inventory name of the certificate.
+    type: str
+    required: true
+  names:
+    description: The DNS names to cover, in lower case, internationalised ones as C(xn--).
+    type: list
+    elements: str
+    required: true
+  csr:
+    description: The certificate signing request (PEM).
+    type: str
+    required: true
+  attempt:
+    description: The name of this attempt.
+    type: str
+    required: true
+  ca:
+    description:
+      - C(directory) is the ACME directory URL.
+      - C(bundle) is the path, on the controller, of the PEM file that the HTTPS of the CA is checked with.
+      - C(email) is the contact of the account.
+    type: dict
+    required: true
+  account:
+    description: Which of the issuer's own ACME accounts to use, without a control plane.
+    type: str
+    default: default
+  challenge:
+    description:
+      - How control of the names is proved.
+      - C({type: dns-01, provider: dns_x, dns_sleep: 30}), C({type: http-01, mode: stateless}) or
+        C({type: http-01, mode: webroot, webroot: /var/www}).
+    type: dict
+    required: true
+  dns_variables:
+    description: What the DNS provider of acme.sh asks for. Taken from the control plane in a job.
+    type: dict
+  profile:
+    description: The ACME profile to ask for.
+    type: str
+  replaces:
+    description: The certificate (PEM) that the new one replaces (RFC 9773).
+    type: str
+  timeout:
+    description: Seconds after which acme.sh is ended.
+    type: int
+    default: 600
+  job:
+    description:
+      - The job of a control plane that runs this task, with C(id), C(api_url) and C(token_file).
+      - Left out in a run by hand.
+    type: dict
+"""
+
+EXAMPLES = r"""
+- name: Have the CSR signed
+  notafter.tls.acme_sh_certificate:
+    name: "{{ inventory_hostname }}"
+    names: "{{ certificate_names }}"
+    csr: "{{ issue_request.csr }}"
+    attempt: "{{ issue_request.attempt }}"
+    ca:
+      directory: https://acme-v02.api.letsencrypt.org/directory
+      email: ops@example.com
+    challenge:
+      type: dns-01
+      provider: dns_cf
+  delegate_to: "{{ groups.issuers | first }}"
+"""
+
+RETURN = r"""
+attempt:
+  description: The name of the attempt.
+  returned: always
+  type: str
+  sample: req-12
+certificate:
+  description: The signed certificate.
+  returned: success
+  type: dict
+  contains:
+    pem:
+      description: The certificate.
+      returned: success
+      type: str
+      sample: "-----BEGIN CERTIFICATE-----..."
+    chain_pem:
+      description: Its issuers.
+      returned: success
+      type: str
+      sample: "-----BEGIN CERTIFICATE-----..."
+    fingerprint_sha256:
+      description: Lower-case hex SHA-256 over the DER.
+      returned: success
+      type: str
+      sample: 9f86d081884c7d65
+    serial:
+      description: Serial number in hex.
+      returned: success
+      type: str
+      sample: 3f2a
+    issuer:
+      description: Distinguished name of the issuer.
+      returned: success
+      type: str
+      sample: CN=R11,O=Let's Encrypt,C=US
+    names:
+      description: The DNS names in it.
+      returned: success
+      type: list
+      elements: str
+      sample: [shop.example.com]
+    not_before:
+      description: Start of validity (ISO 8601, UTC).
+      returned: success
+      type: str
+      sample: "2026-11-22T10:00:00Z"
+    not_after:
+      description: End of validity (ISO 8601, UTC).
+      returned: success
+      type: str
+      sample: "2027-02-20T10:00:00Z"
+    key_type:
+      description: Kind of the key.
+      returned: success
+      type: str
+      sample: ec-256
+account:
+  description: C(url) and, for the issuer's own accounts, C(thumbprint) of the ACME account.
+  returned: when acme.sh was run
+  type: dict
+  sample: {"url": "https://ca.example/acct/1", "thumbprint": null}
+seconds:
+  description: How long it took on the issuer.
+  returned: when the issuer was asked
+  type: float
+  sample: 6.1
+failure:
+  description:
+    - Why there is no certificate. C(class) is one of C(rate_limited), C(challenge_failed), C(ca_unavailable), C(account), C(caa),
+      C(rejected_identifier), C(dns_provider), C(wrong_certificate), C(invalid_request), C(internal).
+    - C(message) is a sentence, C(type) the problem type of the CA, C(identifier) the name that it is about, C(retry_after)
+      the seconds that the CA wants to be left alone.
+  returned: failure
+  type: dict
+  sample: {"class": "rate_limited", "message": "too many certificates", "type": null, "identifier": null, "retry_after": 3600}
+"""

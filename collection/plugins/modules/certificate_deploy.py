@@ -1,0 +1,82 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the module; its work is in plugins/action and plugins/module_utils/host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: certificate_deploy
+short_description: Deploys certificates on a server in one transaction
+version_added: 0.1.0
+author:
+  - notafter contributors (@notafter)
+description:
+  - Recovers what a killed run left, locks the host, checks, backs up, swaps the files, tests the configuration of each server,
+    reloads it once and looks at what it serves. Where anything fails after the swap, the old files are put back and shown to serve.
+  - Success means that new handshakes show the new fingerprint. A return code proves nothing.
+  - Owner, mode, ACL, extended attributes and symbolic links are kept. A service that does not run is not started.
+  - The key goes through the open connection and is in no variable, result or file but those of the deployment.
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and tell what it would do without doing it.
+    support: full
+  diff_mode:
+    description: Returns details on what has changed (or would change).
+    support: none
+  action:
+    description: Has an action plugin, so that its controller half runs on the controller.
+    support: full
+  async:
+    description: Can be used with C(async).
+    support: none
+options:
+  deployments:
+    description:
+      - The places where this server serves certificates, each with C(certificate), C(service), C(names), C(listeners), C(files),
+        and optionally C(id), C(fingerprint) and C(issuer). The filter P(notafter.tls.deployments#filter) makes the list.
+    type: list
+    elements: dict
+    required: true
+  default_issuer:
+    description: The host that keeps the keys, where a deployment names none. Not used in a job.
+    type: str
+  verify_seconds:
+    description: How long new handshakes may take to show the new certificate.
+    type: int
+    default: 15
+  lock_seconds:
+    description: How long to wait for another run on the same host.
+    type: int
+    default: 60
+  job:
+    description:
+      - The job of a control plane that runs this task, with C(id), C(api_url) and C(token_file).
+      - Left out in a run by hand.
+    type: dict
+"""
+
+EXAMPLES = r"""
+- name: Deploy what belongs here
+  notafter.tls.certificate_deploy:
+    deployments: "{{ hostvars | notafter.tls.deployments(groups.certificates, inventory_hostname) }}"
+    default_issuer: "{{ groups.issuers | first }}"
+"""
+
+RETURN = r"""
+deployments:
+  description:
+    - One outcome for each deployment. C(state) is C(deployed), C(unchanged), C(staged), C(planned), C(rolled_back), C(blocked_by_host),
+      C(conflict), C(refused), C(busy) or C(broken); C(reason) is a short code and C(message) a sentence.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{"certificate": "shop", "service": "nginx", "state": "deployed", "reason": "verified"}]
+recovered:
+  description: What a killed run had left on the host and this one put right.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
+"""

@@ -1,0 +1,68 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the module; its work is in plugins/action and plugins/module_utils/host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: certificate_scan_info
+short_description: Finds the certificates that the servers of a host really use
+version_added: 0.1.0
+author:
+  - notafter contributors (@notafter)
+description:
+  - Asks each server for its effective configuration, falls back to reading its files, and reports every place where a certificate
+    is configured, with file and line, names, listeners and problems. What cannot be resolved is reported as such.
+  - Also returns facts about the host. Changes nothing.
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and tell what it would do without doing it.
+    support: full
+  diff_mode:
+    description: Returns details on what has changed (or would change).
+    support: none
+  action:
+    description: Has an action plugin, so that its controller half runs on the controller.
+    support: full
+  async:
+    description: Can be used with C(async).
+    support: none
+options:
+  timeout:
+    description: Seconds after which the scan ends with what it has.
+    type: int
+    default: 60
+"""
+
+EXAMPLES = r"""
+- name: Scan
+  notafter.tls.certificate_scan_info:
+  register: scan
+"""
+
+RETURN = r"""
+server:
+  description: Facts about the host.
+  returned: success
+  type: dict
+  sample: {"hostname": "web1", "machine_id": "5f2c", "services": []}
+bindings:
+  description: Every place where a certificate is configured.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"service": "nginx", "config_file": "/etc/nginx/sites-enabled/shop", "line": 4, "problems": []}]
+certificates:
+  description: The certificates by fingerprint.
+  returned: success
+  type: dict
+  sample: {"9f86d081884c7d65": {"names": ["shop.example.com"]}}
+warnings:
+  description: What could not be read or resolved.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+"""

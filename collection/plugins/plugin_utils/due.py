@@ -1,0 +1,45 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When a run by hand renews. The control plane has its own, richer policy; both start from the same rule."""
+
+from __future__ import annotations
+
+import datetime
+import typing as t
+
+LONGEST_NOTICE = datetime.timedelta(days=15)
+
+
+def _time(text: str) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def why_due(
+    current: dict[str, t.Any] | None, wish: dict[str, t.Any], now: datetime.datetime
+) -> str | None:
+    """The reason for a new certificate, in words; None when the present one will do.
+
+    It is renewed 15 days before notAfter, or when a third of its life is left if that is
+    later, unless `renew_before` (seconds) says otherwise.
+    """
+    if current is None:
+        return "there is none yet"
+    if current.get("error"):
+        return f"the present one cannot be read: {current['error']}"
+    if set(current["names"]) != set(wish["names"]):
+        return "the names have changed"
+    if current["key_type"] != wish["key_type"]:
+        return f"the key type has changed from {current['key_type']} to {wish['key_type']}"
+    not_before, not_after = _time(current["not_before"]), _time(current["not_after"])
+    notice = min(LONGEST_NOTICE, (not_after - not_before) / 3)
+    if wish.get("renew_before") is not None:
+        notice = datetime.timedelta(seconds=int(wish["renew_before"]))
+    if now >= not_after - notice:
+        return f"it ends at {current['not_after']}"
+    return None
+
+
+def why_not(current: dict[str, t.Any] | None) -> str:
+    """Why nothing is done now."""
+    return f"valid until {current['not_after']}" if current else "there is none"

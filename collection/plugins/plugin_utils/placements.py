@@ -1,0 +1,55 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which deployments a server has, and which version each is to serve: read from the certificates' variables."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Mapping, Sequence
+
+DEFAULT_LISTENERS = ["*:443"]
+
+
+def _version(variables: Mapping[str, t.Any]) -> str | None:
+    """The fingerprint that is to be served: given by the plan, or signed earlier in this run."""
+    if variables.get("certificate_fingerprint"):
+        return str(variables["certificate_fingerprint"])
+    for name in ("issue_signed", "issue_request"):
+        certificate = (variables.get(name) or {}).get("certificate")
+        if certificate:
+            return str(certificate["fingerprint_sha256"])
+    return None
+
+
+def deployments(
+    hostvars: Mapping[str, Mapping[str, t.Any]], certificates: Sequence[str], server: str
+) -> list[dict[str, t.Any]]:
+    """The deployments of one server, ready for the module `certificate_deploy`.
+
+    A certificate that this run should have signed and did not is left out: there is nothing
+    to deploy. The names of a deployment default to those of its certificate.
+    """
+    found = []
+    for certificate in certificates:
+        variables = hostvars[certificate]
+        fingerprint = _version(variables)
+        if fingerprint is None:
+            continue
+        for wish in variables.get("certificate_deployments") or []:
+            if wish.get("server") != server:
+                continue
+            found.append(
+                {
+                    "id": wish.get("id"),
+                    "certificate": certificate,
+                    "fingerprint": fingerprint,
+                    "issuer": variables.get("certificate_issuer"),
+                    "key_type": str(variables.get("certificate_key_type") or "ec").partition("-")[0],
+                    "service": wish["service"],
+                    "names": list(wish.get("names") or variables.get("certificate_names") or []),
+                    "listeners": list(wish.get("listeners") or DEFAULT_LISTENERS),
+                    "files": [dict(entry) for entry in wish.get("files") or []],
+                }
+            )
+    return found
