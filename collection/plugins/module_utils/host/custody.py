@@ -92,7 +92,7 @@ def _make_csr(path, key, names):
     )
     config = os.path.join(path, "openssl.cnf")
     state.write(config, settings.encode("ascii"))
-    made = commands.run(["openssl", "req", "-new", "-sha256", "-key", key, "-config", config], 30.0)
+    made = commands.run(["openssl", "req", "-new", "-sha256", "-subj", "/", "-key", key, "-config", config], 30.0)
     os.unlink(config)
     if made.returncode != 0:
         raise HostError("internal", "openssl cannot make a CSR: %s" % made.said())
