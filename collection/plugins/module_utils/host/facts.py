@@ -1,0 +1,116 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the host is: name, addresses, system, size. Each fact that cannot be had is null."""
+
+import os
+import platform
+import re
+import socket
+import struct
+from typing import Any, Dict, List, Optional
+
+_OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
+_QUOTED = re.compile(r"\\(.)")
+
+
+def gather():
+    # type: () -> Dict[str, Any]
+    """The facts of contracts.md §2 about this host, apart from its services."""
+    return {
+        "hostname": socket.gethostname(),
+        "machine_id": machine_id(),
+        "addresses": addresses(),
+        "os": os_release(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "memory_bytes": memory_bytes(),
+        "disk_free_bytes": disk_free_bytes("/"),
+    }
+
+
+def _lines(path):
+    # type: (str) -> List[str]
+    try:
+        with open(path, "rb") as handle:
+            return handle.read(256 * 1024).decode("utf-8", "backslashreplace").splitlines()
+    except OSError:
+        return []
+
+
+def machine_id(paths=("/etc/machine-id", "/var/lib/dbus/machine-id")):
+    # type: (Any) -> Optional[str]
+    for path in paths:
+        lines = _lines(path)
+        if lines and re.fullmatch(r"[0-9a-f]{32}", lines[0].strip()):
+            return lines[0].strip()
+    return None
+
+
+def os_release(paths=_OS_RELEASE):
+    # type: (Any) -> Dict[str, Optional[str]]
+    """id, version and full name as os-release(5) gives them."""
+    found = {}  # type: Dict[str, str]
+    for path in paths:
+        for line in _lines(path):
+            key, equals, value = line.partition("=")
+            if equals:
+                found[key.strip()] = _unquoted(value.strip())
+        if found:
+            break
+    return {"id": found.get("ID"), "version": found.get("VERSION_ID"), "name": found.get("PRETTY_NAME")}
+
+
+def _unquoted(value):
+    # type: (str) -> str
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        value = value[1:-1]
+    return _QUOTED.sub(r"\1", value)
+
+
+def memory_bytes(path="/proc/meminfo"):
+    # type: (str) -> Optional[int]
+    for line in _lines(path):
+        match = re.match(r"MemTotal:\s+(\d+) kB", line)
+        if match:
+            return int(match.group(1)) * 1024
+    return None
+
+
+def disk_free_bytes(path):
+    # type: (str) -> Optional[int]
+    """What is left for others than root on the file system of a path."""
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize
+
+
+def addresses(ipv4="/proc/net/fib_trie", ipv6="/proc/net/if_inet6"):
+    # type: (str, str) -> List[str]
+    """The host's own addresses, loopback and link-local ones left out, IPv4 first."""
+    return _ipv4(_lines(ipv4)) + _ipv6(_lines(ipv6))
+
+
+def _ipv4(lines):
+    # type: (List[str]) -> List[str]
+    """fib_trie names an address on one line and what it is ("/32 host LOCAL") on the next."""
+    found = set()
+    for line, following in zip(lines, lines[1:]):
+        match = re.search(r"\|-- (\d+\.\d+\.\d+\.\d+)$", line)
+        if match and "/32 host LOCAL" in following and not match.group(1).startswith("127."):
+            found.add(match.group(1))
+    return sorted(found, key=socket.inet_aton)
+
+
+def _ipv6(lines):
+    # type: (List[str]) -> List[str]
+    found = []
+    for line in lines:
+        fields = line.split()
+        if len(fields) >= 4 and fields[3] == "00" and re.fullmatch(r"[0-9a-f]{32}", fields[0]):
+            packed = struct.pack(">QQ", int(fields[0][:16], 16), int(fields[0][16:], 16))
+            found.append(socket.inet_ntop(socket.AF_INET6, packed))
+    return sorted(found)

@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The operation `scan`: what this host is, and every certificate that its servers name.
+
+Request: `services` (names, default all), `seconds` (the time it may take, default 60).
+
+The answer is that of `certificate_scan_info` (contracts.md §2) before the controller has
+parsed a certificate: `certificates` has the PEM of each leaf by fingerprint, `chains` each
+distinct chain once, and a binding names its chain by `chain`. The controller's
+`plugin_utils/certificates.complete` makes the contract's form of it.
+"""
+
+from typing import Any, Dict, List, Optional
+
+from . import facts, services
+from .errors import HostError
+from .services._base import Report, Service
+from .services._reading import Exhausted, Reader
+
+SECONDS = 60.0
+
+
+def run(request):
+    # type: (Dict[str, Any]) -> Dict[str, Any]
+    """Scans this host; what cannot be read or understood is a warning, never an end."""
+    report = Report(Reader(float(request.get("seconds") or SECONDS)))
+    found = [_scan(name, report) for name in request.get("services") or services.KINDS]
+    return answer(report, dict(facts.gather(), services=[one for one in found if one is not None]))
+
+
+def _scan(name, report):
+    # type: (str, Report) -> Optional[Dict[str, Any]]
+    """Scans one kind of server; None when it is not on this host."""
+    service = services.get(name)  # type: Service
+    if not service.found():
+        return None
+    try:
+        service.scan(report)
+    except Exhausted as error:
+        report.warning("the scan of %s is not complete: %s" % (name, error))
+    except HostError as error:
+        report.warning("the scan of %s failed: %s" % (name, error.message))
+    return {"name": name, "version": service.version(), "running": service.running()}
+
+
+def answer(report, server):
+    # type: (Report, Dict[str, Any]) -> Dict[str, Any]
+    """The answer that a report and the facts of a server make."""
+    materials = report.materials
+    _agree_on_kinds(report.bindings)
+    used = {binding["certificate"] for binding in report.bindings}
+    warnings = list(report.warnings)
+    if report.unsaid:
+        warnings.append({"file": None, "line": None, "message": "%d more warnings" % report.unsaid})
+    return {
+        "server": server,
+        "bindings": report.bindings,
+        "certificates": {
+            fingerprint: {"pem": pem} for fingerprint, pem in materials.certificates.items() if fingerprint in used
+        },
+        "chains": materials.chains,
+        "warnings": warnings,
+    }
+
+
+def _agree_on_kinds(bindings):
+    # type: (List[Dict[str, Any]]) -> None
+    """A file that several servers read has one content: the fullest kind that any of them needs."""
+    order = ("key", "leaf", "chain", "fullchain", "combined")
+    fullest = {}  # type: Dict[str, str]
+    files = [file for binding in bindings for file in binding["files"]]
+    for file in files:
+        place = file["target"] or file["path"]
+        fullest[place] = max(fullest.get(place, "key"), file["kind"], key=order.index)
+    for file in files:
+        file["kind"] = fullest[file["target"] or file["path"]]

@@ -1,0 +1,217 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The machine that a kind of server looks at: its processes, its programs, its systemd."""
+
+import os
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+
+from .. import commands
+from ..errors import HostError
+from . import _reading
+
+SEARCH = (
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+)
+_PROC_LIMIT = 4 * 1024 * 1024
+
+
+class Process(NamedTuple):
+    """One process: `arguments` is its command line as the kernel shows it."""
+
+    pid: int
+    parent: int
+    user: int
+    name: str
+    arguments: List[str]
+
+
+class Machine:
+    """What of the host a kind of server may ask; a test gives its own folders and commands."""
+
+    def __init__(self, proc="/proc", search=SEARCH, systemd="/run/systemd/system", run=commands.run):
+        # type: (str, Sequence[str], str, Callable[..., Any]) -> None
+        self.proc = proc
+        self.search = search
+        self.systemd = systemd
+        self._run = run
+
+    def ask(self, argv, timeout=30.0, env=None):
+        # type: (List[str], float, Optional[Dict[str, str]]) -> Optional[Any]
+        """What a program answers; None when it cannot be run at all."""
+        try:
+            return self._run(argv, timeout=timeout, env=env)
+        except (HostError, OSError, ValueError):
+            return None
+
+    def find(self, names, folders=()):
+        # type: (Sequence[str], Sequence[str]) -> Optional[str]
+        """The first program of these names in the search path or in the folders given."""
+        for name in names:
+            for folder in tuple(self.search) + tuple(folders):
+                path = os.path.join(folder, name)
+                if os.path.isfile(path) and os.access(path, os.X_OK):
+                    return path
+        return None
+
+    def processes(self, names):
+        # type: (Sequence[str]) -> List[Process]
+        """The living processes of these names, by number; those of containers are not ours."""
+        try:
+            numbers = sorted(int(entry) for entry in os.listdir(self.proc) if entry.isdigit())
+        except OSError:
+            return []
+        found = []
+        for pid in numbers:
+            name = self._name(pid)
+            if name in names:
+                process = self._process(pid, name)
+                if process is not None:
+                    found.append(process)
+        return found
+
+    def masters(self, names):
+        # type: (Sequence[str]) -> List[Process]
+        """Those processes of these names that none of the others has started, and that may be believed."""
+        return [process for process in self._first(names) if self.trusted(process, names)]
+
+    def strangers(self, names):
+        # type: (Sequence[str]) -> List[Process]
+        """Processes that bear these names but are some user's own: never asked, never obeyed."""
+        return [process for process in self._first(names) if not self.trusted(process, names)]
+
+    def _first(self, names):
+        # type: (Sequence[str]) -> List[Process]
+        found = self.processes(names)
+        started = {process.pid for process in found}
+        return [process for process in found if process.parent not in started]
+
+    def trusted(self, process, names):
+        # type: (Process, Sequence[str]) -> bool
+        """Whether root may run what a process runs, with the arguments that it shows.
+
+        Anybody may call a program of his own "nginx" and give it a configuration that loads
+        code. Root believes only a program of root's with such a name, started by root or by
+        systemd; without root's rights there is nothing to gain by a lie.
+        """
+        if os.geteuid() != 0:
+            return True
+        path = self.executable(process)
+        if path is None:
+            return False
+        found = os.stat(_reading.raw(path))
+        if os.path.basename(path) not in names or found.st_uid != 0 or found.st_mode & 0o022:
+            return False
+        return process.user == 0 or self.unit(process) is not None
+
+    def _file(self, pid, name):
+        # type: (object, str) -> bytes
+        try:
+            with open("%s/%s/%s" % (self.proc, pid, name), "rb") as handle:
+                return handle.read(_PROC_LIMIT)
+        except OSError:
+            return b""
+
+    def _name(self, pid):
+        # type: (int) -> str
+        return self._file(pid, "comm").decode("utf-8", "replace").rstrip("\n")
+
+    def _process(self, pid, name):
+        # type: (int, str) -> Optional[Process]
+        fields = self._status(pid)
+        if fields.get("State", "Z")[:1] in ("Z", "X") or self.foreign(pid):
+            return None
+        words = _reading.text(self._file(pid, "cmdline")).split("\0")
+        while words and not words[-1]:
+            words.pop()
+        try:
+            parent, user = int(fields["PPid"]), int(fields["Uid"].split()[0])
+        except (KeyError, ValueError, IndexError):
+            return None
+        return Process(pid, parent, user, name, words)
+
+    def _status(self, pid):
+        # type: (object) -> Dict[str, str]
+        lines = self._file(pid, "status").decode("utf-8", "replace").splitlines()
+        pairs = (line.split(":", 1) for line in lines if ":" in line)
+        return {key: value.strip() for key, value in pairs}
+
+    def foreign(self, pid):
+        # type: (int) -> bool
+        """Whether a process lives in a container, where paths and commands mean something else."""
+        root = "%s/%d/root" % (self.proc, pid)
+        try:
+            if os.readlink(root) != "/":
+                return False  # a daemon that went into its own chroot after it had read its files
+            theirs, ours = os.stat(root + "/."), os.stat("/")
+            return (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino)
+        except OSError:
+            return self._pid_depth(pid) > self._pid_depth("self")
+
+    def _pid_depth(self, pid):
+        # type: (object) -> int
+        """How many namespaces of process numbers deep a process is; readable without root."""
+        return len(self._status(pid).get("NSpid", "").split())
+
+    def executable(self, process):
+        # type: (Process) -> Optional[str]
+        """The program that a process runs, or the one that has replaced it on the disk."""
+        try:
+            path = _reading.text(os.readlink(_reading.raw("%s/%d/exe" % (self.proc, process.pid))))
+        except OSError:
+            return None
+        if path.endswith(" (deleted)"):
+            path = path[: -len(" (deleted)")]
+        return path if os.path.isfile(_reading.raw(path)) else None
+
+    def folder(self, process):
+        # type: (Process) -> Optional[str]
+        """The working directory of a process."""
+        try:
+            return _reading.text(os.readlink(_reading.raw("%s/%d/cwd" % (self.proc, process.pid))))
+        except OSError:
+            return None
+
+    def environment(self, process):
+        # type: (Process) -> Dict[str, str]
+        """The environment that a process was started with; empty when we may not read it."""
+        entries = _reading.text(self._file(process.pid, "environ")).split("\0")
+        return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+
+    def may_ask_as(self, process):
+        # type: (Process) -> bool
+        """Whether our rights are those of a process, so that its program answers us as it would it."""
+        return os.geteuid() in (0, process.user)
+
+    def unit(self, process):
+        # type: (Process) -> Optional[str]
+        """The systemd service that a process belongs to, where systemd runs this machine."""
+        if not os.path.isdir(self.systemd):
+            return None
+        for line in self._file(process.pid, "cgroup").decode("utf-8", "replace").splitlines():
+            _number, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+            if controllers not in ("", "name=systemd"):
+                continue
+            parts = [part for part in path.split("/") if part.endswith(".service")]
+            if parts and not parts[0].startswith("user@"):
+                return parts[0]
+        return None
+
+    def reloads(self, unit):
+        # type: (str) -> bool
+        """Whether systemd knows how this service is reloaded."""
+        answer = self.ask(["systemctl", "show", "--property=CanReload", unit], 10.0)
+        return answer is not None and b"CanReload=yes" in answer.stdout
+
+    def reload_by_systemd(self, process):
+        # type: (Process) -> Optional[List[str]]
+        """systemd's command to reload the service of a process, where it has one."""
+        unit = self.unit(process)
+        if unit is not None and self.reloads(unit):
+            return ["systemctl", "reload", unit]
+        return None

@@ -1,0 +1,189 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the text of an nginx configuration comes from: `nginx -T`, or the files themselves."""
+
+import os
+import re
+from typing import Any, Dict, List, Optional
+
+from . import _reading
+from ._nginx_syntax import Block, Directive, Parser
+
+_HEADER = re.compile(r"^# configuration file (/[^\n]*):$", re.MULTILINE)
+_INCLUDE_DEPTH = 40
+_INCLUDES_LIMIT = 100000
+
+INSIDE = {
+    "main": ("http", "stream", "mail"),
+    "http": ("server",),
+    "stream": ("server",),
+    "mail": ("server",),
+}
+WANTED = frozenset(
+    (
+        "acme_certificate",
+        "listen",
+        "server_name",
+        "ssl",
+        "ssl_certificate",
+        "ssl_certificate_by_lua_block",
+        "ssl_certificate_by_lua_file",
+        "ssl_certificate_key",
+        "ssl_reject_handshake",
+        "starttls",
+    )
+)
+
+
+class Ambiguous(Exception):
+    """A dump that can be cut into files in more than one way."""
+
+
+class Disk:
+    """The files as they lie on the disk."""
+
+    def __init__(self, reader):
+        # type: (_reading.Reader) -> None
+        self.reader = reader
+
+    def expand(self, pattern):
+        # type: (str) -> List[str]
+        return self.reader.glob(pattern)
+
+    def text(self, path):
+        # type: (str) -> str
+        return self.reader.config(path)
+
+
+class Dump:
+    """What `nginx -T` printed: every file that nginx itself has read, once."""
+
+    def __init__(self, reader, said):
+        # type: (_reading.Reader, str) -> None
+        self.reader = reader
+        self.files = {}  # type: Dict[str, str]
+        self.unread = set()  # type: set
+        self._folders = {}  # type: Dict[str, List[str]]
+        headers = list(_HEADER.finditer(said))
+        for header, following in zip(headers, headers[1:] + [None]):  # type: ignore[list-item]
+            path = header.group(1)
+            if path in self.files:
+                raise Ambiguous(path)
+            end = len(said) if following is None else following.start()
+            self.files[path] = said[header.end() + 1 : end]
+            self._folders.setdefault(os.path.dirname(path), []).append(path)
+        if not headers:
+            raise Ambiguous("no file")
+        self.main = headers[0].group(1)
+        self.unread = set(self.files)
+
+    def expand(self, pattern):
+        # type: (str) -> List[str]
+        if not _reading.has_wildcard(pattern):
+            return [pattern]
+        folder, name = os.path.split(pattern)
+        folders = [folder]
+        if _reading.has_wildcard(folder):
+            folders = [one for one in self._folders if _folder_matches(one, folder)]
+        found = [
+            path
+            for one in folders
+            for path in self._folders.get(one, ())
+            if _reading.matches(os.path.basename(path), name)
+        ]
+        return sorted(found, key=_reading.raw)
+
+    def text(self, path):
+        # type: (str) -> str
+        self.reader.tick()
+        self.unread.discard(path)
+        if path not in self.files:
+            raise Ambiguous(path)
+        return self.files[path]
+
+
+def _folder_matches(folder, pattern):
+    # type: (str, str) -> bool
+    theirs, ours = folder.split("/"), pattern.split("/")
+    return len(theirs) == len(ours) and all(_reading.matches(one, other) for one, other in zip(theirs, ours))
+
+
+class Tree:
+    """One configuration with all that it includes, as far as certificates are concerned."""
+
+    def __init__(self, source, main, report):
+        # type: (Any, str, Any) -> None
+        self.source = source
+        self.prefix = os.path.dirname(main)
+        self.report = report
+        self.warnings = []  # type: List[tuple]
+        self._open = []  # type: List[str]
+        self._left = _INCLUDES_LIMIT
+        self._parser = Parser(WANTED, INSIDE, self._include, self._warn)
+        self.root = Block(Directive("main", [], main, 0))
+        self._read(main, self.root, None)
+
+    def path(self, value):
+        # type: (str) -> str
+        """A path of the configuration, which is relative to the folder of its first file."""
+        return os.path.join(self.prefix, value)
+
+    def _warn(self, message, file, line):
+        # type: (str, str, int) -> None
+        self.warnings.append((message, file, line))
+
+    def _include(self, directive, block):
+        # type: (Directive, Block) -> None
+        if len(directive.arguments) != 1:
+            self._warn("include needs one path", directive.file, directive.line)
+            return
+        for path in self.source.expand(self.path(directive.arguments[0])):
+            self._read(path, block, directive)
+
+    def _read(self, path, block, directive):
+        # type: (str, Block, Optional[Directive]) -> None
+        file, line = (directive.file, directive.line) if directive else (path, 0)
+        if path in self._open or len(self._open) >= _INCLUDE_DEPTH:
+            self._warn("%s includes itself or lies too deep" % path, file, line)
+            return
+        self._left -= 1
+        if self._left < 0:
+            raise _reading.Exhausted("the configuration includes too many files")
+        try:
+            text = self.source.text(path)
+        except _reading.Unreadable as error:
+            self._warn("%s is not read: %s" % (path, error.message), file, line)
+            return
+        self._open.append(path)
+        self._parser.parse(text, path, block)
+        self._open.pop()
+
+
+def from_dump(report, said):
+    # type: (Any, str) -> Optional[Tree]
+    """The tree of a dump; None when the dump can be understood in several ways.
+
+    A comment in a file may look like the line with which nginx begins the next file. Then
+    a "file" appears twice, or one that nothing includes; the disk is read instead.
+    """
+    try:
+        dump = Dump(report.reader, said)
+        tree = Tree(dump, dump.main, report)
+    except Ambiguous:
+        return None
+    # Files included where no certificate can stand (in a location, a map) were not asked for.
+    return tree if all(_is_on_disk(dump, path) for path in dump.unread) else None
+
+
+def _is_on_disk(dump, path):
+    # type: (Dump, str) -> bool
+    try:
+        return dump.reader.config(path).rstrip("\n") == dump.files[path].rstrip("\n")
+    except _reading.Unreadable:
+        return False
+
+
+def from_disk(report, main):
+    # type: (Any, str) -> Tree
+    return Tree(Disk(report.reader), main, report)

@@ -1,0 +1,319 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the servers of an nginx configuration show to whom: listeners, names, certificates."""
+
+import os
+import re
+import socket
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from . import _reach
+from ._nginx_files import Tree
+from ._nginx_syntax import Block, Directive
+
+_PORTS_LIMIT = 256
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_SNI = "ssl_server_name"
+_HOST_CHARACTERS = re.compile(r"[a-z0-9_.-]+")
+
+
+class Listen(NamedTuple):
+    """One address and port, and what is said of it there."""
+
+    listener: str
+    tls: bool
+    default: bool
+    quic: bool
+
+
+class Pair(NamedTuple):
+    """A certificate, its key, and the directive that names the certificate."""
+
+    certificate: str
+    key: Optional[str]
+    directive: Directive
+
+
+class Server:
+    """One server block with what it takes from the block around it."""
+
+    def __init__(self, block, around, tree):
+        # type: (Block, Block, Tree) -> None
+        self.block = block
+        self.kind = around.name
+        self.file = block.opened_by.file
+        self.line = block.opened_by.line
+        self.tree = tree
+        certificates = block.all("ssl_certificate") or around.all("ssl_certificate")
+        keys = block.all("ssl_certificate_key") or around.all("ssl_certificate_key")
+        self.pairs = _pairs(certificates, keys)
+        self.listens = []  # type: List[Listen]
+        self.names = []  # type: List[str]
+        self.unnamed = []  # type: List[str]
+
+    def setting(self, name):
+        # type: (str) -> Optional[Directive]
+        found = self.block.all(name)
+        return found[-1] if found else None
+
+
+def _pairs(certificates, keys):
+    # type: (List[Directive], List[Directive]) -> List[Pair]
+    values = [directive.arguments[0] if directive.arguments else "" for directive in keys]
+    return [
+        Pair(one.arguments[0], values[position] if position < len(values) else None, one)
+        for position, one in enumerate(certificates)
+        if one.arguments
+    ]
+
+
+class Servers:
+    """All servers of a tree; `report_bindings` writes what handshakes reach."""
+
+    def __init__(self, tree, report, service):
+        # type: (Tree, Any, str) -> None
+        self.tree = tree
+        self.report = report
+        self.service = service
+        self.hostname = socket.gethostname().lower()
+
+    def report_bindings(self):
+        # type: () -> None
+        for around in self.tree.root.blocks:
+            servers = [Server(block, around, self.tree) for block in around.blocks]
+            for server in servers:
+                self._listens(server)
+                self._names(server)
+            self._report(servers)
+
+    def _listens(self, server):
+        # type: (Server) -> None
+        on = server.setting("ssl")
+        always = on is not None and on.arguments == ["on"]
+        directives = server.block.all("listen")
+        for directive in directives:
+            for listener in self._addresses(directive):
+                words = directive.arguments[1:]
+                server.listens.append(
+                    Listen(
+                        listener,
+                        always or "ssl" in words,
+                        "default_server" in words or "default" in words,
+                        "quic" in words,
+                    )
+                )
+        if not directives and server.kind == "http":
+            server.listens.append(Listen("*:80" if os.geteuid() == 0 else "*:8000", always, False, False))
+
+    def _addresses(self, directive):
+        # type: (Directive) -> List[str]
+        value = directive.arguments[0] if directive.arguments else ""
+        if value.startswith("unix:"):
+            if "ssl" in directive.arguments:
+                self._warn("%s is a local socket: no certificate is looked for there" % value, directive)
+            return []
+        found = addresses(value)
+        if not found:
+            self._warn("listen %s is not understood" % value, directive)
+        return found
+
+    def _names(self, server):
+        # type: (Server) -> None
+        for directive in server.block.all("server_name"):
+            for value in directive.arguments:
+                for name in self._spelled(value, directive):
+                    if name not in server.names:
+                        server.names.append(name)
+
+    def _spelled(self, value, directive):
+        # type: (str, Directive) -> List[str]
+        if value.startswith("~"):
+            return [value]
+        if value == "$hostname":
+            value = self.hostname
+        if value.startswith(".") and _reach.plain(value[1:]):
+            return [value[1:].lower(), "*" + value.lower()]
+        name = _reach.plain(value)
+        if name is not None:
+            return [name]
+        if value.endswith(".*") and _reach.plain(value[:-2]):
+            return [_reach.pattern(value)]
+        if value not in ("", "_"):
+            self._warn("the server name %s cannot be asked for" % value[:100], directive)
+        return []
+
+    def _report(self, servers):
+        # type: (List[Server]) -> None
+        """A listener is TLS when one server says so; its names belong to the first that has them."""
+        tls = {listen.listener for server in servers for listen in server.listens if listen.tls and not listen.quic}
+        first = {}  # type: Dict[str, Server]
+        named = {}  # type: Dict[str, Server]
+        for server in servers:
+            for listen in server.listens:
+                first.setdefault(listen.listener, server)
+                if listen.default:
+                    named.setdefault(listen.listener, server)
+        first.update(named)
+        claims = {}  # type: Dict[str, _reach.Claims]
+        for server in servers:
+            reached = []
+            for listen in self._plain_listens(server):
+                if listen.listener in tls:
+                    owned = claims.setdefault(listen.listener, _reach.Claims(False)).claim(server, server.names)
+                    if owned or first[listen.listener] is server:
+                        reached.append((listen.listener, owned))
+            self._bind(server, _reach.grouped(reached), tls)
+
+    @staticmethod
+    def _plain_listens(server):
+        # type: (Server) -> List[Listen]
+        seen = {}  # type: Dict[str, Listen]
+        for listen in server.listens:
+            if not listen.quic:
+                seen.setdefault(listen.listener, listen)
+        return list(seen.values())
+
+    def _bind(self, server, groups, tls):
+        # type: (Server, List[Tuple[List[str], List[str]]], set) -> None
+        if not any(listen.listener in tls or listen.quic for listen in server.listens):
+            return
+        if not server.pairs:
+            self._no_certificate(server)
+            return
+        if not groups:
+            self._warn("no handshake reaches this server: others have its names", server.block.opened_by)
+            groups = [(server.names, [])]
+        for directive in server.block.directives:
+            if directive.name.startswith("ssl_certificate_by_lua"):
+                self._warn("a script may show another certificate than the files named here", directive)
+        for pair in server.pairs:
+            for names, listeners in groups:
+                self._pair(server, pair, names, listeners)
+
+    def _no_certificate(self, server):
+        # type: (Server) -> None
+        refuses = server.setting("ssl_reject_handshake")
+        if refuses is None or refuses.arguments != ["on"]:
+            self._warn("a TLS server without a certificate", server.block.opened_by)
+
+    def _pair(self, server, pair, names, listeners):
+        # type: (Server, Pair, List[str], List[str]) -> None
+        values = [pair.certificate] + ([pair.key] if pair.key is not None else [])
+        unresolved = [why for why in (_unresolved(value) for value in values) if why]
+        if unresolved:
+            self._unresolved(server, pair, names, listeners, unresolved)
+            return
+        if any(_VARIABLE.search(value) for value in values):
+            self._by_name(server, pair, names, listeners)
+            return
+        problems = [] if pair.key is not None else [("missing", "no ssl_certificate_key belongs to this certificate")]
+        certificate = self.tree.path(pair.certificate)
+        self._write(server, pair, certificate, pair.key or pair.certificate, names, listeners, problems)
+
+    def _unresolved(self, server, pair, names, listeners, reasons):
+        # type: (Server, Pair, List[str], List[str], List[str]) -> None
+        managed = server.setting("acme_certificate") is not None or "$acme_cert" in pair.certificate
+        self.report.binding(
+            self.service,
+            pair.directive.file,
+            pair.directive.line,
+            None,
+            names=names,
+            listeners=listeners,
+            problems=[("unresolved", reason) for reason in reasons],
+            managed_by="nginx" if managed else None,
+        )
+
+    def _by_name(self, server, pair, names, listeners):
+        # type: (Server, Pair, List[str], List[str]) -> None
+        """A file for each name asked for: the folder says which names there are."""
+        found = [
+            name
+            for name in _names_on_disk(self.tree, pair.certificate)
+            if not names or any(_covers(one, name) for one in names)
+        ]
+        if not found:
+            reason = "no file fits %s" % pair.certificate
+            self._unresolved(server, pair, names, listeners, [reason])
+        for name in found:
+            certificate = self.tree.path(_filled(pair.certificate, name))
+            key = _filled(pair.key if pair.key is not None else pair.certificate, name)
+            self._write(server, pair, certificate, key, [name], listeners, [])
+
+    def _write(self, server, pair, certificate, key, names, listeners, problems):
+        # type: (Server, Pair, str, str, List[str], List[str], List[Tuple[str, str]]) -> None
+        self.report.binding(
+            self.service,
+            pair.directive.file,
+            pair.directive.line,
+            certificate,
+            key=self.tree.path(key),
+            names=names,
+            listeners=listeners,
+            problems=problems,
+            managed_by="nginx" if server.setting("acme_certificate") is not None else None,
+        )
+
+    def _warn(self, message, directive):
+        # type: (str, Directive) -> None
+        self.report.warning(message, directive.file, directive.line)
+
+
+def addresses(value):
+    # type: (str) -> List[str]
+    """The `address:port` forms that the first word of a listen directive stands for."""
+    if value.startswith("["):
+        host, _, rest = value.partition("]")
+        host, port = host + "]", rest[1:] if rest.startswith(":") else rest or "80"
+    elif ":" in value:
+        host, _, port = value.rpartition(":")
+    elif re.fullmatch(r"[0-9]+(-[0-9]+)?", value):
+        host, port = "*", value
+    else:
+        host, port = value, "80"
+    low, _, high = port.partition("-")
+    if not host or not re.fullmatch(r"[0-9]{1,5}", low) or not re.fullmatch(r"[0-9]{0,5}", high):
+        return []
+    host = "*" if host == "0.0.0.0" else host.lower()  # noqa: S104 - nginx knows both spellings of one address
+    ports = range(int(low), min(int(high or low), int(low) + _PORTS_LIMIT, 65535) + 1)
+    return ["%s:%d" % (host, number) for number in ports]
+
+
+def _unresolved(value):
+    # type: (str) -> Optional[str]
+    for scheme, what in (("data:", "is no file but a value"), ("engine:", "lies in an engine"), ("store:", "lies in a store")):
+        if value.startswith(scheme):
+            return "%s... %s" % (scheme, what)
+    unknown = sorted({"$" + (a or b) for a, b in _VARIABLE.findall(value)} - {"$" + _SNI})
+    if unknown:
+        return "%s: the value of %s is known to nginx alone" % (value, ", ".join(unknown))
+    return None if value else "an empty path"
+
+
+def _filled(value, name):
+    # type: (str, str) -> str
+    return _VARIABLE.sub(lambda _match: name, value)
+
+
+def _names_on_disk(tree, value):
+    # type: (Tree, str) -> List[str]
+    """The names for which a path with the name asked for in it leads to a file."""
+    path = tree.path(value)
+    parts = path.split("/")
+    place = next((number for number, part in enumerate(parts) if _VARIABLE.search(part)), len(parts) - 1)
+    before, after = _VARIABLE.split(parts[place])[0], _VARIABLE.split(parts[place])[-1]
+    found = []
+    for entry in tree.report.reader.names("/".join(parts[:place]) or "/"):
+        name = entry[len(before) : len(entry) - len(after)] if entry.endswith(after) else ""
+        if entry.startswith(before) and _HOST_CHARACTERS.fullmatch(name):
+            if os.path.lexists(_filled(path, name).encode("utf-8", "surrogateescape")):
+                found.append(name)
+    return found
+
+
+def _covers(pattern, name):
+    # type: (str, str) -> bool
+    if pattern.startswith("*."):
+        return name.endswith(pattern[1:])
+    return pattern == name or pattern.startswith("~")

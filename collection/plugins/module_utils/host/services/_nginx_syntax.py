@@ -1,0 +1,215 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The grammar of nginx's configuration, as ngx_conf_file.c reads it: words, `;`, `{`, `}`.
+
+Every pattern here is free of backtracking (no part of it may fail after a repetition), so
+that the time is linear whatever the text is.
+"""
+
+import re
+from typing import Callable, List, NamedTuple, Optional, Tuple
+
+WORD = "word"
+END = "end"
+BROKEN = "broken"
+
+_BLANK = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
+_BARE = re.compile(r"(?:[^ \t\r\n;{\\$]+|\\[\s\S]|\$\{*)+")
+_QUOTED = {
+    '"': re.compile(r'"(?:[^"\\]+|\\[\s\S])*'),
+    "'": re.compile(r"'(?:[^'\\]+|\\[\s\S])*"),
+}
+_ESCAPE = re.compile(r"\\([\s\S])")
+_ESCAPED = {'"': '"', "'": "'", "\\": "\\", "t": "\t", "r": "\r", "n": "\n"}
+_LUA = re.compile(
+    r"""--\[(?P<comment>=*)\[|--[^\n]*|\[(?P<long>=*)\["""
+    r"""|"(?:[^"\\\n]+|\\[\s\S])*"?|'(?:[^'\\\n]+|\\[\s\S])*'?|[{}]"""
+)
+_DEPTH = 100
+
+
+class Directive(NamedTuple):
+    """One directive with the place where it stands."""
+
+    name: str
+    arguments: List[str]
+    file: str
+    line: int
+
+
+class Block:
+    """A block with the directives and the blocks inside it that a scan cares for."""
+
+    def __init__(self, directive):
+        # type: (Directive) -> None
+        self.opened_by = directive
+        self.directives = []  # type: List[Directive]
+        self.blocks = []  # type: List[Block]
+
+    @property
+    def name(self):
+        # type: () -> str
+        return self.opened_by.name
+
+    def all(self, name):
+        # type: (str) -> List[Directive]
+        return [directive for directive in self.directives if directive.name == name]
+
+
+class Words:
+    """Cuts a text into words and signs, and knows the line it is at."""
+
+    def __init__(self, text):
+        # type: (str) -> None
+        self.text = text
+        self.at = 0
+        self.line = 1
+        self._counted = 0
+
+    def next(self):
+        # type: () -> Tuple[str, str]
+        """The next word or sign: (WORD, text), (";", ""), ("{", ""), ("}", ""), (END, ""), (BROKEN, why)."""
+        text = self.text
+        blank = _BLANK.match(text, self.at)
+        start = self.at = blank.end() if blank else self.at
+        self.line += text.count("\n", self._counted, start)
+        self._counted = start
+        if start >= len(text):
+            return END, ""
+        sign = text[start]
+        if sign in ";{}":
+            self.at = start + 1
+            return sign, ""
+        if sign in "\"'":
+            return self._quoted(sign)
+        match = _BARE.match(text, start)
+        if match is None:
+            self.at = len(text)
+            return BROKEN, "the text ends in the middle of a word"
+        self.at = match.end()
+        return WORD, _unescaped(match.group())
+
+    def _quoted(self, quote):
+        # type: (str) -> Tuple[str, str]
+        match = _QUOTED[quote].match(self.text, self.at)
+        end = match.end() if match else len(self.text)
+        if self.text[end : end + 1] != quote:
+            self.at = len(self.text)
+            return BROKEN, "a quote is never closed"
+        value = _unescaped(self.text[self.at + 1 : end])
+        self.at = end + 1
+        return WORD, value
+
+    def skip_lua(self):
+        # type: () -> bool
+        """Steps over a block of Lua whose `{` has just been read; False when it never ends."""
+        depth = 1
+        while True:
+            match = _LUA.search(self.text, self.at)
+            if match is None:
+                self.at = len(self.text)
+                return False
+            self.at = match.end()
+            level = match.group("comment") if match.group("comment") is not None else match.group("long")
+            if level is not None:
+                end = self.text.find("]" + level + "]", self.at)
+                self.at = len(self.text) if end < 0 else end + len(level) + 2
+            elif match.group() == "{":
+                depth += 1
+            elif match.group() == "}":
+                depth -= 1
+                if depth == 0:
+                    return True
+
+
+def _unescaped(value):
+    # type: (str) -> str
+    if "\\" not in value:
+        return value
+    return _ESCAPE.sub(lambda match: _ESCAPED.get(match.group(1), match.group(0)), value)
+
+
+class Parser:
+    """Reads files into a tree that has only the blocks of `path_of` and the directives of `wanted`."""
+
+    def __init__(self, wanted, inside, include, warn):
+        # type: (frozenset, dict, Callable[[Directive, Block], None], Callable[[str, str, int], None]) -> None
+        self.wanted = wanted
+        self.inside = inside
+        self.include = include
+        self.warn = warn
+
+    def parse(self, text, file, root):
+        # type: (str, str, Block) -> None
+        """Adds what a file says to the block in which it is included."""
+        words = Words(text)
+        stack = [root]  # type: List[Optional[Block]]
+        first = True
+        while True:
+            directive, ended = self._statement(words, file)
+            if ended == ";":
+                if directive is not None and stack[-1] is not None:
+                    self._directive(directive, stack[-1])
+            elif ended == "{":
+                if directive is not None and directive.name.endswith("_by_lua_block"):
+                    self._lua(directive, stack[-1], words)
+                else:
+                    stack.append(self._open(directive, stack[-1]))
+            elif ended == "}":
+                if len(stack) > 1:
+                    stack.pop()
+                elif first:
+                    self.warn('"}" without "{"', file, words.line)
+                    first = False
+            else:
+                self._end(ended, directive, len(stack), file, words.line)
+                return
+            if len(stack) > _DEPTH:
+                self.warn("blocks are nested too deeply", file, words.line)
+                return
+
+    def _statement(self, words, file):
+        # type: (Words, str) -> Tuple[Optional[Directive], str]
+        """The words up to the next `;`, `{`, `}` or end, and what ended them."""
+        arguments = []  # type: List[str]
+        line = 0
+        while True:
+            kind, value = words.next()
+            if kind != WORD:
+                directive = Directive(arguments[0], arguments[1:], file, line) if arguments else None
+                return directive, value if kind == BROKEN else kind
+            line = line or words.line
+            arguments.append(value)
+
+    def _directive(self, directive, block):
+        # type: (Directive, Block) -> None
+        if directive.name == "include":
+            self.include(directive, block)
+        elif directive.name in self.wanted:
+            block.directives.append(directive)
+
+    def _lua(self, directive, block, words):
+        # type: (Directive, Optional[Block], Words) -> None
+        if block is not None and directive.name in self.wanted:
+            block.directives.append(directive)
+        if not words.skip_lua():
+            self.warn("a block of Lua never ends", directive.file, directive.line)
+
+    def _open(self, directive, parent):
+        # type: (Optional[Directive], Optional[Block]) -> Optional[Block]
+        """The block that begins here; None when nothing inside it matters."""
+        if directive is None or parent is None or directive.name not in self.inside.get(parent.name, ()):
+            return None
+        block = Block(directive)
+        parent.blocks.append(block)
+        return block
+
+    def _end(self, ended, directive, depth, file, line):
+        # type: (str, Optional[Directive], int, str, int) -> None
+        if ended != END:
+            self.warn(ended, file, line)
+        elif directive is not None:
+            self.warn('"%s" has no ";" at its end' % directive.name[:60], file, directive.line)
+        elif depth > 1:
+            self.warn('the file ends inside a block: "}" is missing', file, line)

@@ -1,0 +1,263 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads files of the host so that nothing there can make a scan hang, swell or stop.
+
+Text of a configuration is UTF-8 with what is no UTF-8 kept as surrogates (`text`), so that a
+path goes back to the very same bytes (`raw`) whatever the locale is; what leaves the program
+is made plain text first (`shown`).
+"""
+
+import errno
+import os
+import stat
+import time
+from typing import Dict, List, NamedTuple, Optional
+
+PEM_LIMIT = 1024 * 1024
+CONFIG_LIMIT = 8 * 1024 * 1024
+TOTAL_LIMIT = 512 * 1024 * 1024
+FILES_LIMIT = 200000
+MATCHES_LIMIT = 100000
+
+_PLAIN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_NOATIME = getattr(os, "O_NOATIME", 0)
+
+
+class Unreadable(Exception):
+    """One file cannot be read; `kind` is one of the contract's kinds of problem."""
+
+    def __init__(self, kind, message):
+        # type: (str, str) -> None
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+class Exhausted(Exception):
+    """The scan has used up its time or its share of the host; what was found so far stands."""
+
+
+class Content(NamedTuple):
+    """The bytes of a regular file and what fstat said of it."""
+
+    data: bytes
+    status: os.stat_result
+
+
+def raw(path):
+    # type: (str) -> bytes
+    """The bytes that a path of a configuration stands for."""
+    return path.encode("utf-8", "surrogateescape")
+
+
+def text(data):
+    # type: (bytes) -> str
+    """The text of bytes; no byte is lost."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def shown(value):
+    # type: (str) -> str
+    r"""A text as it may leave the program: what is no UTF-8 is written as \xNN."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return value
+
+
+def real(path):
+    # type: (str) -> str
+    """Where a path ends when all symbolic links are followed."""
+    try:
+        return text(os.path.realpath(raw(path)))
+    except (OSError, ValueError):
+        return path
+
+
+def status(path):
+    # type: (str) -> Optional[os.stat_result]
+    """What stat says of a path, None when it says nothing."""
+    try:
+        return os.stat(raw(path))
+    except (OSError, ValueError):
+        return None
+
+
+class Reader:
+    """Reads files until the time or the share of the host is used up."""
+
+    def __init__(self, seconds=60.0, total=TOTAL_LIMIT, files=FILES_LIMIT):
+        # type: (float, int, int) -> None
+        self.deadline = time.monotonic() + seconds
+        self.bytes_left = total
+        self.files_left = files
+        self._listings = {}  # type: Dict[str, List[str]]
+
+    def seconds_left(self):
+        # type: () -> float
+        return max(0.0, self.deadline - time.monotonic())
+
+    def tick(self):
+        # type: () -> None
+        """Raises Exhausted when the time is over; called wherever a file decides how much is done."""
+        if time.monotonic() > self.deadline:
+            raise Exhausted("the time for the scan is over")
+
+    def read(self, path, limit):
+        # type: (str, int) -> Content
+        """The content of a regular file of at most `limit` bytes; never waits for a writer."""
+        self.tick()
+        self.files_left -= 1
+        if self.files_left < 0:
+            raise Exhausted("the configuration names too many files")
+        try:
+            content = _read(raw(path), limit)
+        except ValueError as error:
+            raise Unreadable("malformed", "no path: %s" % error) from error
+        except OSError as error:
+            kind = "missing" if error.errno in (errno.ENOENT, errno.ENOTDIR) else "unreadable"
+            raise Unreadable(kind, os.strerror(error.errno or 0)) from error
+        self.bytes_left -= len(content.data)
+        if self.bytes_left < 0:
+            raise Exhausted("the configuration is too large")
+        return content
+
+    def config(self, path):
+        # type: (str) -> str
+        """The text of a configuration file."""
+        data = self.read(path, CONFIG_LIMIT).data
+        return text(data[3:] if data.startswith(b"\xef\xbb\xbf") else data)
+
+    def names(self, directory):
+        # type: (str) -> List[str]
+        """What lies in a directory, in byte order; nothing when it cannot be listed."""
+        if directory not in self._listings:
+            self.tick()
+            try:
+                found = os.listdir(raw(directory) or b".")
+            except (OSError, ValueError):
+                found = []
+            self._listings[directory] = [text(name) for name in sorted(found)]
+        return self._listings[directory]
+
+    def glob(self, pattern):
+        # type: (str) -> List[str]
+        """The paths that an absolute pattern matches, as glob(3) finds and sorts them."""
+        if not has_wildcard(pattern):
+            return [pattern]
+        found = [""]
+        parts = pattern.split("/")[1:]
+        for position, part in enumerate(parts):
+            last = position == len(parts) - 1
+            found = [path for parent in found for path in self._step(parent, part, last)]
+            if len(found) > MATCHES_LIMIT:
+                raise Exhausted("a pattern matches too many files")
+        return found
+
+    def _step(self, parent, part, last):
+        # type: (str, str, bool) -> List[str]
+        self.tick()
+        if not has_wildcard(part):
+            path = parent + "/" + part
+            return [path] if not last or os.path.lexists(raw(path)) else []
+        return [
+            parent + "/" + name
+            for name in self.names(parent or "/")
+            if matches(name, part) and (last or os.path.isdir(raw(parent + "/" + name)))
+        ]
+
+
+def _read(path, limit):
+    # type: (bytes, int) -> Content
+    _require_regular(os.stat(path))
+    try:
+        handle = os.open(path, _PLAIN | _NOATIME)
+    except PermissionError:
+        handle = os.open(path, _PLAIN)
+    try:
+        found = os.fstat(handle)
+        _require_regular(found)
+        chunks = []
+        left = limit + 1
+        while left > 0:
+            chunk = os.read(handle, min(left, 1 << 20))
+            if not chunk:
+                break
+            chunks.append(chunk)
+            left -= len(chunk)
+    finally:
+        os.close(handle)
+    if left <= 0:
+        raise Unreadable("malformed", "larger than %d KiB" % (limit // 1024))
+    return Content(b"".join(chunks), found)
+
+
+def _require_regular(found):
+    # type: (os.stat_result) -> None
+    if not stat.S_ISREG(found.st_mode):
+        what = "a directory" if stat.S_ISDIR(found.st_mode) else "a pipe, socket or device"
+        raise Unreadable("malformed", "no regular file but %s" % what)
+
+
+def has_wildcard(pattern):
+    # type: (str) -> bool
+    return any(sign in pattern for sign in "*?[")
+
+
+def matches(name, pattern, hidden=False):
+    # type: (str, str, bool) -> bool
+    """Whether a file name matches `*`, `?` and `[...]`, in time linear in both for each star."""
+    if name.startswith(".") and not hidden and not pattern.startswith("."):
+        return False
+    at = cursor = 0
+    star = -1
+    mark = 0
+    while at < len(name):
+        width = _one(name[at], pattern, cursor)
+        if cursor < len(pattern) and pattern[cursor] == "*":
+            star, mark = cursor, at
+            cursor += 1
+        elif width:
+            at += 1
+            cursor += width
+        elif star >= 0:
+            mark += 1
+            at, cursor = mark, star + 1
+        else:
+            return False
+    return not pattern[cursor:].strip("*")
+
+
+def _one(sign, pattern, cursor):
+    # type: (str, str, int) -> int
+    """How many signs of the pattern stand for this one sign of the name; 0 when they do not match."""
+    if cursor >= len(pattern):
+        return 0
+    here = pattern[cursor]
+    if here == "\\" and cursor + 1 < len(pattern):
+        return 2 if pattern[cursor + 1] == sign else 0
+    if here == "[":
+        end = pattern.find(
+            "]", cursor + 2 if pattern[cursor + 1 : cursor + 2] not in ("!", "^") else cursor + 3
+        )
+        if end > 0:
+            return end + 1 - cursor if _in_set(sign, pattern[cursor + 1 : end]) else 0
+    return 1 if here in ("?", sign) else 0
+
+
+def _in_set(sign, body):
+    # type: (str, str) -> bool
+    negated = body[:1] in ("!", "^")
+    body = body[1:] if negated else body
+    found = False
+    position = 0
+    while position < len(body):
+        if body[position + 1 : position + 2] == "-" and position + 2 < len(body):
+            found = found or body[position] <= sign <= body[position + 2]
+            position += 3
+        else:
+            found = found or body[position] == sign
+            position += 1
+    return found != negated

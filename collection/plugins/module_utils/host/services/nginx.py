@@ -1,0 +1,174 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""nginx and its kin (OpenResty, Tengine, Angie): each running master with its own configuration."""
+
+import os
+import re
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from . import _nginx_files, _reading
+from ._base import Report, Service
+from ._machine import Process
+from ._nginx_servers import Servers
+
+_TITLES = ("nginx: master process ", "angie: master process ")
+_FOLDERS = (
+    "/usr/local/nginx/sbin",
+    "/usr/local/openresty/nginx/sbin",
+    "/usr/local/openresty/bin",
+    "/usr/local/tengine/sbin",
+    "/opt/nginx/sbin",
+    "/www/server/nginx/sbin",
+)
+_CONFIGURED = re.compile(r"--(conf-path|prefix)=('[^']*'|\S+)")
+
+
+class Instance(NamedTuple):
+    """One configuration in use: the program, the options it was given, and its first file."""
+
+    program: Optional[str]
+    options: List[str]
+    config: str
+    master: Optional[Process]
+
+
+class Nginx(Service):
+    """Asks `nginx -T` where a master runs, and reads the files where it cannot."""
+
+    name = "nginx"
+    process_names = ("nginx", "openresty", "tengine", "angie")
+    config = "/etc/nginx/nginx.conf"
+
+    def program(self):
+        # type: () -> Optional[str]
+        return self.machine.find(self.process_names, _FOLDERS)
+
+    def found(self):
+        # type: () -> bool
+        return self.program() is not None or self.running() or os.path.exists(self.config)
+
+    def version(self):
+        # type: () -> Optional[str]
+        instance = self.instances()[0]
+        if instance.program is None:
+            return None
+        return self.ask_version([instance.program, "-v"], r"version: \S*?/(\S+)")
+
+    def masters(self):
+        # type: () -> List[Process]
+        """Masters by their title: after an upgrade in flight a new master is the child of the old."""
+        found = self.machine.processes(self.process_names)
+        numbers = {one.pid for one in found}
+        return [
+            one
+            for one in found
+            if _is_master(one, numbers) and self.machine.trusted(one, self.process_names)
+        ]
+
+    def instances(self):
+        # type: () -> List[Instance]
+        """Every configuration in use; the built-in one when no master runs."""
+        found = {}  # type: Dict[tuple, Instance]
+        for master in self.masters():
+            program = self.machine.executable(master) or self.program()
+            options = given(master.arguments)
+            config = self._config(program, options, self.machine.folder(master))
+            found.setdefault((program, config), Instance(program, _words(options), config, master))
+        if not found:
+            program = self.program()
+            return [Instance(program, [], self._config(program, {}, None), None)]
+        return list(found.values())
+
+    def _config(self, program, options, folder):
+        # type: (Optional[str], Dict[str, str], Optional[str]) -> str
+        """The first file: `-c` is relative to the prefix, which is built in or `-p`."""
+        built_in = self._built_in(program) if program and not options.get("c", "").startswith("/") else {}
+        prefix = os.path.join(folder or "/", options.get("p") or built_in.get("prefix", "/etc/nginx"))
+        return os.path.normpath(os.path.join(prefix, options.get("c") or built_in.get("conf-path", self.config)))
+
+    def _built_in(self, program):
+        # type: (str) -> Dict[str, str]
+        answer = self.machine.ask([program, "-V"], 10.0)
+        said = "" if answer is None else _reading.text(answer.stderr)
+        found = {key: value.strip("'") for key, value in _CONFIGURED.findall(said)}
+        if answer is not None:
+            found.setdefault("prefix", "/usr/local/nginx")
+            found.setdefault("conf-path", "conf/nginx.conf")
+        return found
+
+    def scan(self, report):
+        # type: (Report) -> None
+        self.name_strangers(report)
+        for instance in self.instances():
+            tree = self._tree(report, instance)
+            for message, file, line in tree.warnings:
+                report.warning(message, file, line)
+            Servers(tree, report, self.name).report_bindings()
+
+    def _tree(self, report, instance):
+        # type: (Report, Instance) -> Any
+        master = instance.master
+        if master is None or instance.program is None or not self.machine.may_ask_as(master):
+            return _nginx_files.from_disk(report, instance.config)
+        argv = [instance.program, "-T", "-q"] + instance.options
+        answer = self.machine.ask(argv, min(30.0, report.reader.seconds_left()))
+        tree = None
+        if answer is not None and answer.returncode == 0 and not answer.timed_out:
+            tree = _nginx_files.from_dump(report, _reading.text(answer.stdout))
+        elif answer is not None:
+            report.warning("nginx -T fails, so its files are read: %s" % answer.said(), instance.config)
+        return tree or _nginx_files.from_disk(report, instance.config)
+
+    def test_commands(self):
+        # type: () -> List[List[str]]
+        return [[one.program or "nginx", "-t"] + one.options for one in self.instances()]
+
+    def reload_commands(self):
+        # type: () -> List[List[str]]
+        return [
+            self.machine.reload_by_systemd(one.master) or [one.program or "nginx", "-s", "reload"] + one.options
+            for one in self.instances()
+            if one.master is not None
+        ]
+
+
+def _is_master(process, numbers):
+    # type: (Process, set) -> bool
+    """Whether a process is a master, or a single one that has neither title nor workers."""
+    title = process.arguments[0] if process.arguments else ""
+    if title.startswith(("nginx: ", "angie: ")):
+        return title.startswith(_TITLES)
+    asks = any(word.startswith("-") and set(word) & set("tTsvVh?") for word in process.arguments[1:2])
+    return process.parent not in numbers and not asks
+
+
+def given(arguments):
+    # type: (List[str]) -> Dict[str, str]
+    """The options c, p, g and e that a master was started with.
+
+    nginx writes its arguments into its title, where blanks no longer say where one ends: an
+    option's value goes on to the next word that begins with a dash.
+    """
+    if arguments and arguments[0].startswith(_TITLES):
+        words = arguments[0].strip().split(" ")[4:]
+    else:
+        words = arguments[1:]
+    found = {}  # type: Dict[str, str]
+    current = ""
+    for word in words:
+        if word.startswith("-") and len(word) > 1 and not (current == "g" and not found["g"].rstrip().endswith(";")):
+            current = next((letter for letter in word[1:] if letter in "cpgesT"), "")
+            if current:
+                found[current] = word[word.index(current) + 1 :]
+        elif current:
+            found[current] = (found[current] + " " + word).strip()
+    return {key: value for key, value in found.items() if key in "cpge" and value}
+
+
+def _words(options):
+    # type: (Dict[str, str]) -> List[str]
+    return [word for key, value in sorted(options.items()) for word in ("-" + key, value)]
+
+
+SERVICE = Nginx
