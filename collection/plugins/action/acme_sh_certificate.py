@@ -1,17 +1,16 @@
 # Copyright: (c) 2026, notafter contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's half of `acme_sh_certificate`: what goes to acme.sh, and whether what comes back is right."""
+"""The controller's half of `acme_sh_certificate`: sends the CSR, judges what comes back."""
 
 from __future__ import annotations
 
-import datetime
 import typing as t
 from pathlib import Path
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils import carrier, certificates, controlplane
+from ..plugin_utils import carrier, certificates, clock, controlplane
 
 ARGUMENTS: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
@@ -41,7 +40,9 @@ class ActionModule(ActionBase):
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         _validation, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         if self._task.check_mode:
-            result.update(changed=True, msg=f"would have a certificate signed for {', '.join(arguments['names'])}")
+            result.update(
+                changed=True, msg=f"would have a certificate signed for {', '.join(arguments['names'])}"
+            )
             return result
         try:
             answer = carrier.send(self, self._request(arguments), task_vars or {})
@@ -96,12 +97,14 @@ def _judged(answer: dict[str, t.Any], arguments: dict[str, t.Any]) -> dict[str, 
         signed["pem"],
         signed["chain_pem"],
         arguments["names"],
-        datetime.datetime.now(datetime.timezone.utc),
+        clock.now(),
         csr_pem=arguments["csr"],
     )
     if problems:
         told = "; ".join(problem["message"] for problem in problems)
-        return _failed({"class": "wrong_certificate", "message": f"what the CA sent is not right: {told}"}, arguments)
+        return _failed(
+            {"class": "wrong_certificate", "message": f"what the CA sent is not right: {told}"}, arguments
+        )
     facts = certificates.describe(signed["pem"])
     return {
         "changed": not answer["found"],
@@ -111,6 +114,9 @@ def _judged(answer: dict[str, t.Any], arguments: dict[str, t.Any]) -> dict[str, 
         "seconds": answer.get("seconds"),
         "certificate": {
             **signed,
-            **{name: facts[name] for name in ("serial", "issuer", "names", "not_before", "not_after", "key_type")},
+            **{
+                name: facts[name]
+                for name in ("serial", "issuer", "names", "not_before", "not_after", "key_type")
+            },
         },
     }

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import datetime
 import typing as t
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils import carrier, certificates, controlplane
+from ..plugin_utils import carrier, certificates, clock, controlplane
 
 ARGUMENTS: dict[str, t.Any] = {
     "deployments": {"type": "list", "elements": "dict", "required": True},
@@ -99,7 +98,9 @@ class ActionModule(ActionBase):
         request = {"op": "bundle", "name": wish["certificate"], "with_key": True}
         bundle: dict[str, t.Any] | None = carrier.send_to(self, issuer, request, task_vars)["bundle"]
         if bundle is None:
-            raise AnsibleError(f"the issuer {issuer} keeps no certificate {wish['certificate']}: run issue.yml")
+            raise AnsibleError(
+                f"the issuer {issuer} keeps no certificate {wish['certificate']}: run issue.yml"
+            )
         return bundle
 
 
@@ -112,10 +113,10 @@ def _unfit(bundle: dict[str, t.Any]) -> tuple[str, str] | None:
     facts = certificates.describe(bundle["certificate"])
     if facts["error"]:
         return "malformed", f"the certificate cannot be read: {facts['error']}"
-    now = datetime.datetime.now(datetime.timezone.utc)
-    if now < datetime.datetime.fromisoformat(facts["not_before"].replace("Z", "+00:00")):
+    now = clock.now()
+    if now < clock.parse(facts["not_before"]):
         return "not_yet_valid", f"the certificate is valid from {facts['not_before']}"
-    if now >= datetime.datetime.fromisoformat(facts["not_after"].replace("Z", "+00:00")):
+    if now >= clock.parse(facts["not_after"]):
         return "expired", f"the certificate ended at {facts['not_after']}"
     return None
 
@@ -149,7 +150,9 @@ def _summary(outcomes: list[dict[str, t.Any]], recovered: list[dict[str, str]]) 
     counts: dict[str, int] = {}
     for outcome in outcomes:
         counts[outcome["state"]] = counts.get(outcome["state"], 0) + 1
-    told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "nothing to deploy here"
+    told = (
+        ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "nothing to deploy here"
+    )
     if failed:
         told += ": " + "; ".join(f"{outcome['certificate']}: {outcome['message']}" for outcome in failed)
     return {

@@ -43,8 +43,13 @@ class ActionModule(ActionBase):
                 endpoints += _of_deployment(deployment, arguments["address"] or "127.0.0.1")
         except HostError as error:
             raise AnsibleError(error.message) from error
-        request = {"op": "probe", "endpoints": [{"timeout": arguments["timeout"], **one} for one in endpoints]}
-        answer = probe.run(request) if arguments["source"] == "controller" else self._from_host(request, task_vars)
+        request = {
+            "op": "probe",
+            "endpoints": [{"timeout": arguments["timeout"], **one} for one in endpoints],
+        }
+        answer = (
+            probe.run(request) if arguments["source"] == "controller" else self._from_host(request, task_vars)
+        )
         wrong = [one for one in answer["endpoints"] if one["matches"] is False]
         result.update(
             changed=False,

@@ -1,16 +1,15 @@
 # Copyright: (c) 2026, notafter contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's half of `certificate_request`: is a new certificate due, and if so a key and CSR for it."""
+"""The controller's half of `certificate_request`: a key and CSR where a new certificate is due."""
 
 from __future__ import annotations
 
-import datetime
 import typing as t
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils import carrier, certificates, due
+from ..plugin_utils import carrier, certificates, clock, due
 
 ARGUMENTS: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
@@ -36,7 +35,7 @@ class ActionModule(ActionBase):
         try:
             held = carrier.send(self, {"op": "bundle", "name": arguments["name"]}, variables)["bundle"]
             current = None if held is None else certificates.describe(held["certificate"])
-            now = datetime.datetime.now(datetime.timezone.utc)
+            now = clock.now()
             reason = "forced" if arguments["force"] else due.why_due(current, arguments, now)
             result.update(
                 changed=False,
@@ -60,7 +59,9 @@ class ActionModule(ActionBase):
 
 
 def _described(held: dict[str, t.Any], facts: dict[str, t.Any]) -> dict[str, t.Any]:
-    kept = {name: facts[name] for name in ("serial", "issuer", "names", "not_before", "not_after", "key_type")}
+    kept = {
+        name: facts[name] for name in ("serial", "issuer", "names", "not_before", "not_after", "key_type")
+    }
     return {
         "pem": held["certificate"],
         "chain_pem": held["chain"],

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import datetime
 import typing as t
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils import carrier, certificates
+from ..plugin_utils import carrier, certificates, clock
 
 ARGUMENTS: dict[str, t.Any] = {"timeout": {"type": "int", "default": 60}}
 
@@ -30,5 +29,5 @@ class ActionModule(ActionBase):
             found = carrier.send(self, {"op": "scan", "timeout": arguments["timeout"]}, task_vars or {})
         except carrier.HostProgramError as error:
             return {**result, "failed": True, "msg": str(error), "reason": error.kind}
-        complete = certificates.complete(found, datetime.datetime.now(datetime.timezone.utc))
+        complete = certificates.complete(found, clock.now())
         return {**result, "changed": False, **complete}

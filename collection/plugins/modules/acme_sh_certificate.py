@@ -62,8 +62,8 @@ options:
   challenge:
     description:
       - How control of the names is proved.
-      - C({type: dns-01, provider: dns_x, dns_sleep: 30}), C({type: http-01, mode: stateless}) or
-        C({type: http-01, mode: webroot, webroot: /var/www}).
+      - C(type) is C(dns-01), with C(provider) (the C(dns_*) name that acme.sh knows) and optionally C(dns_sleep) in seconds;
+        or C(http-01), with C(mode) C(stateless), or C(mode) C(webroot) and C(webroot).
     type: dict
     required: true
   dns_variables:

@@ -88,7 +88,9 @@ def parse(code: int, stdout: str, stderr: str) -> dict[str, t.Any]:
     text, end, _after = rest.partition(END)
     if not begin or not end:
         told = "; ".join((stderr or stdout).strip().splitlines()[-3:])
-        raise HostProgramError("no_answer", f"the host program gave no answer (rc {code}): {told or 'nothing'}")
+        raise HostProgramError(
+            "no_answer", f"the host program gave no answer (rc {code}): {told or 'nothing'}"
+        )
     answer: dict[str, t.Any] = json.loads(text)
     if not answer.pop("ok"):
         raise HostProgramError(str(answer["kind"]), str(answer["message"]))
@@ -107,7 +109,9 @@ def send(action: ActionBase, request: dict[str, t.Any], task_vars: dict[str, t.A
     return parse(result["rc"], result["stdout"], result["stderr"])
 
 
-def send_to(action: ActionBase, host: str, request: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+def send_to(
+    action: ActionBase, host: str, request: dict[str, t.Any], task_vars: dict[str, t.Any]
+) -> dict[str, t.Any]:
     """Runs a request on another host of the inventory, over a connection of its own.
 
     What one host answers and another must have (a key, say) so never becomes a variable.

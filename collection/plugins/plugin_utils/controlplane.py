@@ -54,7 +54,9 @@ class Job:
     def _get(self, path: str) -> dict[str, t.Any]:
         headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
         try:
-            with open_url(f"{self._base}/{path}", headers=headers, timeout=20, follow_redirects="none") as answer:
+            with open_url(
+                f"{self._base}/{path}", headers=headers, timeout=20, follow_redirects="none"
+            ) as answer:
                 found: dict[str, t.Any] = json.load(answer)
                 return found
         except HTTPError as error:

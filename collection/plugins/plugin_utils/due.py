@@ -8,16 +8,12 @@ from __future__ import annotations
 import datetime
 import typing as t
 
+from . import clock
+
 LONGEST_NOTICE = datetime.timedelta(days=15)
 
 
-def _time(text: str) -> datetime.datetime:
-    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
-
-
-def why_due(
-    current: dict[str, t.Any] | None, wish: dict[str, t.Any], now: datetime.datetime
-) -> str | None:
+def why_due(current: dict[str, t.Any] | None, wish: dict[str, t.Any], now: datetime.datetime) -> str | None:
     """The reason for a new certificate, in words; None when the present one will do.
 
     It is renewed 15 days before notAfter, or when a third of its life is left if that is
@@ -31,7 +27,7 @@ def why_due(
         return "the names have changed"
     if current["key_type"] != wish["key_type"]:
         return f"the key type has changed from {current['key_type']} to {wish['key_type']}"
-    not_before, not_after = _time(current["not_before"]), _time(current["not_after"])
+    not_before, not_after = clock.parse(current["not_before"]), clock.parse(current["not_after"])
     notice = min(LONGEST_NOTICE, (not_after - not_before) / 3)
     if wish.get("renew_before") is not None:
         notice = datetime.timedelta(seconds=int(wish["renew_before"]))

@@ -1,12 +1,14 @@
 # Copyright: (c) 2026, notafter contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which deployments a server has, and which version each is to serve: read from the certificates' variables."""
+"""Which deployments a server has, and which version each is to serve."""
 
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Mapping, Sequence
+
+if t.TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 DEFAULT_LISTENERS = ["*:443"]
 

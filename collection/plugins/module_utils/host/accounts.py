@@ -19,20 +19,17 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 class Account:
     """An account key and the URL that the CA knows it by."""
 
-    def __init__(self, private_key, url, directory):
-        # type: (str, Optional[str], Optional[str]) -> None
+    def __init__(self, private_key: str, url: Optional[str], directory: Optional[str]) -> None:
         self.private_key = private_key
         self.url = url
         self._directory = directory
 
-    def remember(self, url):
-        # type: (Optional[str]) -> None
+    def remember(self, url: Optional[str]) -> None:
         """Keeps the URL beside the issuer's own key; nothing for a key that came with the request."""
         if self._directory is not None and url and url != self.url:
             state.write(os.path.join(self._directory, "url"), url.encode("utf-8"))
 
-    def thumbprint(self):
-        # type: () -> Optional[str]
+    def thumbprint(self) -> Optional[str]:
         """The JWK thumbprint that http-01 answers end with (RFC 7638, RFC 8555 §8.1); P-256 keys only."""
         result = commands.run(
             ["openssl", "pkey", "-pubout", "-outform", "DER"], 20.0, input=self.private_key.encode("ascii")
@@ -45,19 +42,16 @@ class Account:
         return _base64url(hashlib.sha256(text.encode("ascii")).digest())
 
 
-def _base64url(data):
-    # type: (bytes) -> str
+def _base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
-def given(account):
-    # type: (Dict[str, Any]) -> Account
+def given(account: Dict[str, Any]) -> Account:
     """The account that a request brought along."""
     return Account(account["private_key"], account.get("url"), None)
 
 
-def own(name, directory):
-    # type: (Optional[str], str) -> Account
+def own(name: Optional[str], directory: str) -> Account:
     """The issuer's own account for a CA; its key is made at the first asking."""
     name = name or "default"
     if not _NAME.match(name):
@@ -74,7 +68,7 @@ def own(name, directory):
             private_key = stream.read()
     try:
         with open(os.path.join(path, "url")) as stream:
-            url = stream.read().strip() or None  # type: Optional[str]
+            url: Optional[str] = stream.read().strip() or None
     except OSError:
         url = None
     return Account(private_key, url, path)

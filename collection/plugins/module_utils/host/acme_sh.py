@@ -44,16 +44,14 @@ class Failure(NamedTuple):
     identifier: Optional[str] = None
     retry_after: Optional[int] = None
 
-    def as_result(self):
-        # type: () -> Dict[str, Any]
+    def as_result(self) -> Dict[str, Any]:
         """The documented form."""
         result = dict(self._asdict())
         result["class"] = result.pop("failure_class")
         return result
 
 
-def program(wish=None):
-    # type: (Optional[str]) -> str
+def program(wish: Optional[str] = None) -> str:
     """The path of acme.sh here; raises HostError when there is none or it is too old."""
     for path in [wish] if wish else PLACES:
         try:
@@ -67,7 +65,8 @@ def program(wish=None):
         if version < OLDEST:
             raise HostError(
                 "internal",
-                "%s is acme.sh %d.%d.%d; 3.1.4 or later is needed (role notafter.tls.acme_sh)" % ((path,) + version),
+                "%s is acme.sh %d.%d.%d; 3.1.4 or later is needed (role notafter.tls.acme_sh)"
+                % ((path,) + version),
             )
         return path
     raise HostError("internal", "acme.sh is not on this host; the role notafter.tls.acme_sh puts it there")
@@ -76,24 +75,20 @@ def program(wish=None):
 class Home:
     """The private, disposable home of one attempt: `attempts/<attempt>/`, 0700."""
 
-    def __init__(self, attempt):
-        # type: (str) -> None
+    def __init__(self, attempt: str) -> None:
         self.path = state.directory("attempts", attempt)
         self.config = os.path.join(self.path, "home")
         self.output = os.path.join(self.path, "output")
 
-    def _domain(self, order):
-        # type: (Order) -> str
+    def _domain(self, order: Order) -> str:
         return os.path.join(self.config, "certificates", order.names[0])
 
-    def _account(self, directory):
-        # type: (str) -> str
+    def _account(self, directory: str) -> str:
         """Where acme.sh looks for the account of a CA: host without port, then the path."""
-        host, _, path = directory[len("https://") :].partition("/")
+        host, _slash, path = directory[len("https://") :].partition("/")
         return os.path.join(self.config, "ca", re.sub(r":[0-9]+$", "", host), path.strip("/"))
 
-    def fill(self, order, account_key, account_url):
-        # type: (Order, str, Optional[str]) -> None
+    def fill(self, order: Order, account_key: str, account_url: Optional[str]) -> None:
         """Makes the home anew with everything that acme.sh is to know."""
         shutil.rmtree(self.config, ignore_errors=True)
         domain, account = self._domain(order), self._account(order.directory)
@@ -109,9 +104,8 @@ class Home:
         self._fill_settings(order)
         self._fill_certificate(order, domain)
 
-    def _fill_settings(self, order):
-        # type: (Order) -> None
-        settings = {"NO_TIMESTAMP": "1"}  # type: Dict[str, Optional[str]]
+    def _fill_settings(self, order: Order) -> None:
+        settings: Dict[str, Optional[str]] = {"NO_TIMESTAMP": "1"}
         if order.replaces is None:
             settings["NO_ARI"] = "1"  # when to renew is decided elsewhere
         if order.ca_bundle:
@@ -124,8 +118,7 @@ class Home:
             settings["SAVED_" + name] = value
         _put(os.path.join(self.config, "account.conf"), _settings(settings))
 
-    def _fill_certificate(self, order, domain):
-        # type: (Order, str) -> None
+    def _fill_certificate(self, order: Order, domain: str) -> None:
         first = order.names[0]
         _put(os.path.join(domain, first + ".csr"), order.csr.encode("ascii"))
         if order.replaces is not None:
@@ -140,21 +133,21 @@ class Home:
                     "Le_API": order.directory,
                     "Le_Keylength": "2048",  # only decides names of folders; the key is in the CSR
                     "Le_Certificate_Profile": order.profile,
-                    "Le_DNSSleep": None if order.challenge.dns_sleep is None else str(order.challenge.dns_sleep),
+                    "Le_DNSSleep": None
+                    if order.challenge.dns_sleep is None
+                    else str(order.challenge.dns_sleep),
                 }
             ),
         )
 
-    def command(self, acme_sh, order):
-        # type: (str, Order) -> List[str]
+    def command(self, acme_sh: str, order: Order) -> List[str]:
         """The one way in which acme.sh is called; nothing secret is in it."""
         command = [acme_sh, "--renew", "--force", "--domain", order.names[0], "--server", order.directory]
         command += ["--home", os.path.dirname(os.path.realpath(acme_sh)), "--config-home", self.config]
         command += ["--cert-home", os.path.join(self.config, "certificates"), "--no-color"]
         return command
 
-    def finished(self, order):
-        # type: (Order) -> Optional[Tuple[str, str]]
+    def finished(self, order: Order) -> Optional[Tuple[str, str]]:
         """The certificate and chain that an asking under this name has made for this CSR, if any."""
         domain = self._domain(order)
         for name in ("fullchain.cer", order.names[0] + ".cer"):
@@ -167,8 +160,7 @@ class Home:
                 return found[0], "".join(found[1:])
         return None
 
-    def account_url(self, directory):
-        # type: (str) -> Optional[str]
+    def account_url(self, directory: str) -> Optional[str]:
         """The account URL that the CA gave (RFC 8555 §7.3)."""
         try:
             with open(os.path.join(self._account(directory), "ca.conf"), encoding="utf-8") as stream:
@@ -177,8 +169,7 @@ class Home:
             return None
         return match.group(1) if match else None
 
-    def strip(self):
-        # type: () -> None
+    def strip(self) -> None:
         """Removes every secret; what the CA signed stays until the attempt is on record."""
         for path in [os.path.join(self.config, name) for name in ("ca", "account.conf", "http.header")]:
             shutil.rmtree(path, ignore_errors=True)
@@ -188,15 +179,13 @@ class Home:
             os.unlink(path)
 
 
-def _put(path, content):
-    # type: (str, bytes) -> None
+def _put(path: str, content: bytes) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "wb") as stream:
         stream.write(content)
 
 
-def _settings(values):
-    # type: (Dict[str, Optional[str]]) -> bytes
+def _settings(values: Dict[str, Optional[str]]) -> bytes:
     """acme.sh's own form of a setting; order.checked has kept quotes out of every value."""
     lines = ["%s='%s'\n" % (name, value) for name, value in sorted(values.items()) if value is not None]
     if any("'" in value for value in values.values() if value is not None):
@@ -204,14 +193,12 @@ def _settings(values):
     return "".join(lines).encode("ascii")
 
 
-def _public_key(kind, text):
-    # type: (str, str) -> Optional[bytes]
+def _public_key(kind: str, text: str) -> Optional[bytes]:
     result = commands.run(["openssl", kind, "-noout", "-pubkey"], 20.0, input=text.encode("ascii"))
     return result.stdout if result.returncode == 0 and result.stdout else None
 
 
-def sign(home, acme_sh, order, lock_handle):
-    # type: (Home, str, Order, int) -> Optional[Failure]
+def sign(home: Home, acme_sh: str, order: Order, lock_handle: int) -> Optional[Failure]:
     """Runs acme.sh for one attempt; None means that it said yes, which the caller checks.
 
     The child inherits the attempt's lock, so that nobody starts a second one beside it even
@@ -245,18 +232,18 @@ def sign(home, acme_sh, order, lock_handle):
         if len(value) > 3:
             text = text.replace(value, "[hidden]")
     if late:
-        return Failure("ca_unavailable", "acme.sh did not end within %d s; it said: %s" % (order.timeout, _last(text)))
+        return Failure(
+            "ca_unavailable", "acme.sh did not end within %d s; it said: %s" % (order.timeout, _last(text))
+        )
     return classify(text, _headers(home), order.directory)
 
 
-def _said(home):
-    # type: (Home) -> bytes
+def _said(home: Home) -> bytes:
     with open(home.output, "rb") as stream:
         return stream.read(4 * 1024 * 1024)
 
 
-def _headers(home):
-    # type: (Home) -> str
+def _headers(home: Home) -> str:
     try:
         with open(os.path.join(home.config, "http.header"), encoding="latin-1") as stream:
             return stream.read(65536)
@@ -264,22 +251,20 @@ def _headers(home):
         return ""
 
 
-def _last(text):
-    # type: (str) -> str
+def _last(text: str) -> str:
     lines = [line.strip() for line in text.splitlines()]
     told = [line for line in lines if line and not line.startswith(("Please add '--debug'", "See: "))]
     return "; ".join(told[-3:])[:500] or "nothing"
 
 
-def _retry_after(headers):
-    # type: (str) -> Optional[int]
+def _retry_after(headers: str) -> Optional[int]:
     """Seconds until the CA wants to be asked again (RFC 9110 §10.2.3: seconds or a date)."""
     match = re.search(r"^retry-after:\s*(.+?)\s*$", headers, re.IGNORECASE | re.MULTILINE)
     if match is None:
         return None
     if match.group(1).isdigit():
         return int(match.group(1))
-    from email.utils import parsedate_tz, mktime_tz  # noqa: PLC0415 - rarely needed, costs 10 ms
+    from email.utils import mktime_tz, parsedate_tz  # noqa: PLC0415 - rarely needed, costs 10 ms
 
     date = parsedate_tz(match.group(1))
     return max(0, int(mktime_tz(date) - time.time())) if date else None
@@ -287,7 +272,9 @@ def _retry_after(headers):
 
 _TYPE = re.compile(r'"type":\s*"(?P<type>urn:ietf:params:acme:error:(?P<name>[A-Za-z]+))"')
 _DETAIL = re.compile(r'"detail":\s*"(?P<detail>(?:[^"\\]|\\.)*)"')
-_CHALLENGE = re.compile(r"(?P<name>[A-Za-z0-9*._-]+): Invalid status[.,] Verification error(?: details)?: ?(?P<detail>.*)")
+_CHALLENGE = re.compile(
+    r"(?P<name>[A-Za-z0-9*._-]+): Invalid status[.,] Verification error(?: details)?: ?(?P<detail>.*)"
+)
 _CLASSES = {
     "rateLimited": "rate_limited",
     "caa": "caa",
@@ -321,8 +308,7 @@ _SAID = (
 )
 
 
-def classify(text, headers, directory):
-    # type: (str, str, str) -> Failure
+def classify(text: str, headers: str, directory: str) -> Failure:
     """What acme.sh's words and the last response mean: the class, the CA's own problem, when again."""
     retry_after = _retry_after(headers)
     problem = _TYPE.search(text)
@@ -333,7 +319,9 @@ def classify(text, headers, directory):
         caa = "CAA record" in told or (problem is not None and problem.group("name") == "caa")
         sentence = "%s: %s" % (challenge.group("name"), told or "the CA gave no detail")
         kind = problem.group("type") if problem else None
-        return Failure("caa" if caa else "challenge_failed", sentence, kind, challenge.group("name"), retry_after)
+        return Failure(
+            "caa" if caa else "challenge_failed", sentence, kind, challenge.group("name"), retry_after
+        )
     if problem:
         name = problem.group("name")
         sentence = detail.group("detail") if detail else _last(text)
@@ -341,7 +329,9 @@ def classify(text, headers, directory):
     if "Cannot init API for" in text or " 503" in headers[:40]:
         curl = re.search(r"error code: ([0-9]+)", text)
         why = _CURL.get(curl.group(1), "curl says %s" % curl.group(1)) if curl else "it gave no directory"
-        return Failure("ca_unavailable", "the CA %s cannot be used: %s" % (directory, why), None, None, retry_after)
+        return Failure(
+            "ca_unavailable", "the CA %s cannot be used: %s" % (directory, why), None, None, retry_after
+        )
     if " 429" in headers[:40]:
         return Failure("rate_limited", _last(text), None, None, retry_after)
     for words, failure_class in _SAID:

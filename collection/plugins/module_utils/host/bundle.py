@@ -8,7 +8,6 @@ from typing import Any, Dict
 from . import custody
 
 
-def run(request):
-    # type: (Dict[str, Any]) -> Dict[str, Any]
-    """`{"name", "with_key"}` → `{"bundle": {certificate, chain, fingerprint_sha256, private_key}}` or null."""
+def run(request: Dict[str, Any]) -> Dict[str, Any]:
+    """`{"name", "with_key"}` → `{"bundle": {certificate, chain, private_key, …} or null}`."""
     return {"bundle": custody.current(request["name"], bool(request.get("with_key")))}

@@ -24,16 +24,14 @@ class Result(NamedTuple):
     stderr: bytes
     timed_out: bool
 
-    def said(self):
-        # type: () -> str
+    def said(self) -> str:
         """The last lines of both streams as one readable text."""
         text = (self.stderr + b"\n" + self.stdout).decode("utf-8", "backslashreplace")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         return "; ".join(lines[-4:])[:600]
 
 
-def environment(extra=None):
-    # type: (Optional[Dict[str, str]]) -> Dict[str, str]
+def environment(extra: Optional[Dict[str, str]] = None) -> Dict[str, str]:
     """A small, predictable environment: C locale, the system's search path, no secrets."""
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     kept["PATH"] = _SEARCH_PATH
@@ -42,8 +40,7 @@ def environment(extra=None):
     return kept
 
 
-def end_group(pid):
-    # type: (int) -> None
+def end_group(pid: int) -> None:
     """Kills the process group that `pid` leads."""
     try:
         os.killpg(pid, signal.SIGKILL)
@@ -51,8 +48,13 @@ def end_group(pid):
         pass
 
 
-def run(argv, timeout=30.0, input=None, env=None, cwd=None):  # noqa: A002 - the name subprocess uses
-    # type: (List[str], float, Optional[bytes], Optional[Dict[str, str]], Optional[str]) -> Result
+def run(
+    argv: List[str],
+    timeout: float = 30.0,
+    input: Optional[bytes] = None,  # noqa: A002 - the name that subprocess uses
+    env: Optional[Dict[str, str]] = None,
+    cwd: Optional[str] = None,
+) -> Result:
     """Runs `argv` in a process group of its own, which is killed when `timeout` seconds are over."""
     try:
         process = subprocess.Popen(
@@ -68,8 +70,7 @@ def run(argv, timeout=30.0, input=None, env=None, cwd=None):  # noqa: A002 - the
         raise HostError("command_missing", "%s cannot be run: %s" % (argv[0], error.strerror)) from error
     expired = threading.Event()
 
-    def expire():
-        # type: () -> None
+    def expire() -> None:
         expired.set()
         end_group(process.pid)
 

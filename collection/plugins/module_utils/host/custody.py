@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Certificates and keys that the issuer itself keeps, where there is no control plane.
 
-    certificates/<name>/next/        key.pem, csr.pem, about.json: asked for, not signed yet
-    certificates/<name>/versions/F/  key.pem, certificate.pem, chain.pem: F is the fingerprint
-    certificates/<name>/current      link to the newest version, switched by one rename
+certificates/<name>/next/        key.pem, csr.pem, about.json: asked for, not signed yet
+certificates/<name>/versions/F/  key.pem, certificate.pem, chain.pem: F is the fingerprint
+certificates/<name>/current      link to the newest version, switched by one rename
 """
 
 import os
@@ -26,15 +26,13 @@ _KEYS = {
 }
 
 
-def _directory(name, *parts):
-    # type: (str, *str) -> str
+def _directory(name: str, *parts: str) -> str:
     if not _NAME.match(name):
         raise Refused("invalid_request", "%r is no valid name for a certificate" % name)
     return state.directory("certificates", name, *parts)
 
 
-def _read(path):
-    # type: (str) -> Optional[str]
+def _read(path: str) -> Optional[str]:
     try:
         with open(path, encoding="ascii") as stream:
             return stream.read()
@@ -42,8 +40,7 @@ def _read(path):
         return None
 
 
-def current(name, with_key):
-    # type: (str, bool) -> Optional[Dict[str, Any]]
+def current(name: str, with_key: bool) -> Optional[Dict[str, Any]]:
     """The newest version that this issuer keeps under a name, as a bundle; None when there is none."""
     path = os.path.join(_directory(name), "current")
     certificate = _read(os.path.join(path, "certificate.pem"))
@@ -59,8 +56,7 @@ def current(name, with_key):
     return bundle
 
 
-def request(name, names, key_type):
-    # type: (str, List[str], str) -> Dict[str, str]
+def request(name: str, names: List[str], key_type: str) -> Dict[str, str]:
     """The open request of a certificate: the one that lies there if it asks for the same, else a new one."""
     if key_type not in _KEYS:
         raise Refused("invalid_request", "key type %r is none of %s" % (key_type, ", ".join(sorted(_KEYS))))
@@ -84,23 +80,23 @@ def request(name, names, key_type):
     return {"csr": csr, "attempt": attempt}
 
 
-def _make_csr(path, key, names):
-    # type: (str, str, List[str]) -> str
+def _make_csr(path: str, key: str, names: List[str]) -> str:
     settings = (
         "[req]\ndistinguished_name=subject\nreq_extensions=extensions\nprompt=no\n[subject]\n"
         "[extensions]\nsubjectAltName=%s\n" % ",".join("DNS:" + name for name in names)
     )
     config = os.path.join(path, "openssl.cnf")
     state.write(config, settings.encode("ascii"))
-    made = commands.run(["openssl", "req", "-new", "-sha256", "-subj", "/", "-key", key, "-config", config], 30.0)
+    made = commands.run(
+        ["openssl", "req", "-new", "-sha256", "-subj", "/", "-key", key, "-config", config], 30.0
+    )
     os.unlink(config)
     if made.returncode != 0:
         raise HostError("internal", "openssl cannot make a CSR: %s" % made.said())
     return made.stdout.decode("ascii")
 
 
-def promote(name, certificate, chain):
-    # type: (str, str, str) -> None
+def promote(name: str, certificate: str, chain: str) -> None:
     """Makes a signed certificate the current version, with the key that its request was made with."""
     fingerprint = pem.fingerprint(certificate)
     base = _directory(name)

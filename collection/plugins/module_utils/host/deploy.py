@@ -13,7 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, List, Optional
 
-from . import commands, handshake, services, state, transaction
+from . import commands, services, state, transaction
 from .errors import Blocked, HostError
 from .placement import Placement, Stop
 
@@ -22,8 +22,7 @@ PAUSE = 0.2
 COMMAND_SECONDS = 60.0
 
 
-def run(request):
-    # type: (Dict[str, Any]) -> Dict[str, Any]
+def run(request: Dict[str, Any]) -> Dict[str, Any]:
     """Deploys every deployment of the request; each gets its own outcome (contracts.md §2)."""
     wait = float(request.get("lock_seconds") or 60)
     check = bool(request.get("check"))
@@ -39,8 +38,7 @@ def run(request):
     return {"deployments": [placement.outcome() for placement in placements], "recovered": recovered}
 
 
-def recover():
-    # type: () -> List[Dict[str, str]]
+def recover() -> List[Dict[str, str]]:
     """Puts right what a killed run left; raises Blocked when that is not possible."""
     told = []
     for left in transaction.unfinished():
@@ -56,9 +54,7 @@ def recover():
                 % ("; ".join(restored.failures), left.directory),
             )
         trouble = [
-            sentence
-            for name in left.journal["about"].get("services", [])
-            for sentence in _apply_again(name)
+            sentence for name in left.journal["about"].get("services", []) for sentence in _apply_again(name)
         ]
         message = "a killed run's files were put back"
         told.append(
@@ -67,8 +63,7 @@ def recover():
     return told
 
 
-def _apply_again(name):
-    # type: (str) -> List[str]
+def _apply_again(name: str) -> List[str]:
     """Makes a running service load what lies on the disk again; returns what went wrong."""
     service = services.get(name)
     if not service.running():
@@ -80,10 +75,9 @@ def _apply_again(name):
     return [] if reload.returncode == 0 else ["%s's reload fails: %s" % (name, reload.said())]
 
 
-def _refuse_shared_files(placements):
-    # type: (List[Placement]) -> None
+def _refuse_shared_files(placements: List[Placement]) -> None:
     """Two deployments that want different content in one file are both refused."""
-    claims = {}  # type: Dict[str, List[Placement]]
+    claims: Dict[str, List[Placement]] = {}
     for placement in placements:
         for real in placement.contents:
             claims.setdefault(real, []).append(placement)
@@ -93,10 +87,9 @@ def _refuse_shared_files(placements):
                 placement.stop("refused", "file_claimed_twice", "two certificates claim %s" % real)
 
 
-def _groups(placements):
-    # type: (List[Placement]) -> List[List[Placement]]
+def _groups(placements: List[Placement]) -> List[List[Placement]]:
     """Deployments that stand or fall together: the same service, or a file in common."""
-    groups = []  # type: List[List[Placement]]
+    groups: List[List[Placement]] = []
     for placement in placements:
         joined = [placement]
         apart = []
@@ -112,21 +105,18 @@ def _groups(placements):
 class _Group:
     """The deployments that share a configuration test and a reload."""
 
-    def __init__(self, placements, check, verify_seconds):
-        # type: (List[Placement], bool, float) -> None
+    def __init__(self, placements: List[Placement], check: bool, verify_seconds: float) -> None:
         self.placements = placements
         self.check = check
         self.verify_seconds = verify_seconds
         self.services = {name: services.get(name) for name in sorted({p.service for p in placements})}
-        self.running = []  # type: List[str]
+        self.running: List[str] = []
 
-    def open(self):
-        # type: () -> List[Placement]
+    def open(self) -> List[Placement]:
         """The deployments that nothing has spoken against yet."""
         return [placement for placement in self.placements if placement.state is None]
 
-    def deploy(self):
-        # type: () -> None
+    def deploy(self) -> None:
         start = time.monotonic()
         try:
             self._deploy()
@@ -137,8 +127,7 @@ class _Group:
             for placement in self.placements:
                 placement.seconds = round(time.monotonic() - start, 2)
 
-    def _deploy(self):
-        # type: () -> None
+    def _deploy(self) -> None:
         for placement in self.open():
             placement.examine()
         if not self.open():
@@ -155,8 +144,7 @@ class _Group:
         if self.open():
             self._change()
 
-    def _require_fit_host(self):
-        # type: () -> None
+    def _require_fit_host(self) -> None:
         """The host must be fit before anything is touched: what is broken already is not ours to mend."""
         for name, service in self.services.items():
             if not service.found():
@@ -168,12 +156,10 @@ class _Group:
                 message = "%s's configuration was broken before we came: %s" % (name, problem)
                 raise Stop("blocked_by_host", "config_test_failed", message)
 
-    def _test(self, name):
-        # type: (str) -> Optional[str]
+    def _test(self, name: str) -> Optional[str]:
         return _trouble(self.services[name].test_command(), "the configuration test")
 
-    def _look(self, when):
-        # type: (str) -> None
+    def _look(self, when: str) -> None:
         """Asks every endpoint once and notes what it serves."""
         asked = [
             (placement, endpoint)
@@ -188,8 +174,7 @@ class _Group:
         for (placement, endpoint), served in zip(asked, answers):
             placement.note(when, endpoint, served)
 
-    def _change(self):
-        # type: () -> None
+    def _change(self) -> None:
         placements = self.open()
         change = transaction.Transaction("%013d-%d" % (time.time() * 1000, os.getpid()))
         changes = {}
@@ -215,8 +200,7 @@ class _Group:
                 message = "%s is not running and was left so; the files are in place" % placement.service
                 placement.stop("staged", "service_stopped", message)
 
-    def _apply(self):
-        # type: () -> None
+    def _apply(self) -> None:
         for name in self.services:
             problem = self._test(name)
             if problem:
@@ -228,8 +212,7 @@ class _Group:
                 raise HostError("reload_failed", problem)
         state.failpoint("reloaded")
 
-    def _verify(self, good):
-        # type: (Any) -> None
+    def _verify(self, good: Any) -> None:
         """Asks again and again until every running deployment is good several times in a row."""
         deadline = time.monotonic() + self.verify_seconds
         streak = 0
@@ -243,8 +226,7 @@ class _Group:
                 raise HostError("not_served", "; ".join(placement.shortfall() for placement in bad))
             time.sleep(PAUSE)
 
-    def _roll_back(self, change, error):
-        # type: (transaction.Transaction, Exception) -> None
+    def _roll_back(self, change: transaction.Transaction, error: Exception) -> None:
         """Puts the old state back and shows that it serves; says loudly where that fails."""
         reason = getattr(error, "kind", "os_error")
         trouble = []
@@ -260,7 +242,7 @@ class _Group:
         raise Stop(
             "broken",
             reason,
-            "%s; and the roll-back failed: %s. The back-ups are in %s: put them back by hand, run `%s`, reload"
+            "%s; and the roll-back failed: %s. Put back what lies in %s by hand, run `%s`, then reload"
             % (
                 error,
                 "; ".join(trouble),
@@ -270,8 +252,7 @@ class _Group:
         )
 
 
-def _trouble(argv, what):
-    # type: (List[str], str) -> Optional[str]
+def _trouble(argv: List[str], what: str) -> Optional[str]:
     """Why a command of the service did not succeed, None when it did."""
     result = commands.run(argv, COMMAND_SECONDS)
     if result.timed_out:

@@ -13,8 +13,7 @@ HostError
 class HostError(Exception):
     """A failure with a short code and a sentence; both travel to the controller."""
 
-    def __init__(self, kind, message):
-        # type: (str, str) -> None
+    def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message

@@ -14,7 +14,9 @@ from .errors import Refused
 
 PROBE_LABEL = "notafter-probe"
 _LISTENER = re.compile(r"^(?P<address>\*|\[[0-9A-Fa-f:.]+\]|[0-9.]+|[A-Za-z0-9._-]*?):?(?P<port>[0-9]{1,5})$")
-_HOST_NAME = re.compile(r"^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$")
+_HOST_NAME = re.compile(
+    r"^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$"
+)
 _ONLY = {"rsa": "ECDHE+aRSA:DHE+aRSA:kRSA", "ec": "ECDHE+aECDSA"}
 
 
@@ -37,8 +39,7 @@ class Served(NamedTuple):
     seconds: float
 
 
-def listener(text, wildcard="127.0.0.1"):
-    # type: (str, str) -> Tuple[str, int]
+def listener(text: str, wildcard: str = "127.0.0.1") -> Tuple[str, int]:
     """The address and port to ask for a listener such as `*:443`, `[::]:443`, `443`.
 
     A listener on every address is asked at `wildcard` (the same host: loopback).
@@ -47,15 +48,14 @@ def listener(text, wildcard="127.0.0.1"):
     if match is None or not 0 < int(match.group("port")) < 65536:
         raise Refused("bad_listener", "%r is no listener; write address:port" % text)
     address = match.group("address").strip("[]")
-    if address in ("", "*", "0.0.0.0"):
+    if address in ("", "*", "0.0.0.0"):  # noqa: S104 - read, not bound
         return wildcard, int(match.group("port"))
     if address == "::":
         return ("::1" if wildcard == "127.0.0.1" else wildcard), int(match.group("port"))
     return address, int(match.group("port"))
 
 
-def probe_name(name):
-    # type: (str) -> Optional[str]
+def probe_name(name: str) -> Optional[str]:
     """The name to send for a configured server name; None where no name can be sent."""
     concrete = PROBE_LABEL + name[1:] if name.startswith("*.") else name
     if name.startswith("."):  # nginx: `.example.com` is example.com and *.example.com
@@ -63,15 +63,16 @@ def probe_name(name):
     return concrete if _HOST_NAME.match(concrete) and len(concrete) <= 253 else None
 
 
-def endpoints(listeners, names, wildcard="127.0.0.1", limit=64):
-    # type: (List[str], List[str], str, int) -> List[Endpoint]
+def endpoints(
+    listeners: List[str], names: List[str], wildcard: str = "127.0.0.1", limit: int = 64
+) -> List[Endpoint]:
     """Every listener with every name that can be asked for, at most `limit` of them."""
-    asked = []  # type: List[Optional[str]]
+    asked: List[Optional[str]] = []
     for name in names:
         concrete = probe_name(name)
         if concrete is not None and concrete not in asked:
             asked.append(concrete)
-    found = []  # type: List[Endpoint]
+    found: List[Endpoint] = []
     for text in listeners:
         address, port = listener(text, wildcard)
         for asked_name in asked or [None]:
@@ -81,8 +82,7 @@ def endpoints(listeners, names, wildcard="127.0.0.1", limit=64):
     return found[:limit]
 
 
-def _context(key_type):
-    # type: (Optional[str]) -> ssl.SSLContext
+def _context(key_type: Optional[str]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # we look at what is served; whether it is right is judged later
@@ -96,8 +96,7 @@ def _context(key_type):
     return context
 
 
-def _chain(connection):
-    # type: (ssl.SSLSocket) -> Tuple[bytes, ...]
+def _chain(connection: ssl.SSLSocket) -> Tuple[bytes, ...]:
     getter = getattr(connection, "get_unverified_chain", None)
     if getter is not None:  # Python 3.13 and later
         return tuple(getter() or ())
@@ -110,8 +109,7 @@ def _chain(connection):
     return (leaf,) if leaf else ()
 
 
-def ask(endpoint, timeout=5.0, key_type=None):
-    # type: (Endpoint, float, Optional[str]) -> Served
+def ask(endpoint: Endpoint, timeout: float = 5.0, key_type: Optional[str] = None) -> Served:
     """Makes one handshake; with `key_type` (`rsa` or `ec`) only a certificate of that kind will do."""
     start = time.monotonic()
     try:
@@ -133,8 +131,7 @@ def ask(endpoint, timeout=5.0, key_type=None):
         return Served(None, None, None, (), _sentence(error), time.monotonic() - start)
 
 
-def _sentence(error):
-    # type: (Exception) -> str
+def _sentence(error: Exception) -> str:
     if isinstance(error, socket.timeout):
         return "no answer in time"
     if isinstance(error, ssl.SSLError):
@@ -142,8 +139,7 @@ def _sentence(error):
     return getattr(error, "strerror", None) or str(error)
 
 
-def ask_for(endpoint, key_type, timeout=5.0):
-    # type: (Endpoint, Optional[str], float) -> Served
+def ask_for(endpoint: Endpoint, key_type: Optional[str], timeout: float = 5.0) -> Served:
     """What is served to a client that wants this kind of key; to any client where that fails."""
     if key_type in _ONLY:
         served = ask(endpoint, timeout, key_type)
@@ -152,8 +148,7 @@ def ask_for(endpoint, key_type, timeout=5.0):
     return ask(endpoint, timeout)
 
 
-def as_result(endpoint, served):
-    # type: (Endpoint, Served) -> Dict[str, Any]
+def as_result(endpoint: Endpoint, served: Served) -> Dict[str, Any]:
     """The documented form of what an endpoint serves (docs/developer/contracts.md)."""
     return {
         "address": endpoint.address,

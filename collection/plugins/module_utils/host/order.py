@@ -50,36 +50,31 @@ class Order(NamedTuple):
     dns_variables: Dict[str, str]
     timeout: float
 
-    def challenge_names(self):
-        # type: () -> List[str]
+    def challenge_names(self) -> List[str]:
         """The DNS names whose TXT records this order sets, for dns-01."""
         if not self.challenge.dns:
             return []
         return sorted({name[2:] if name.startswith("*.") else name for name in self.names})
 
 
-def _require(pattern, value, what):
-    # type: (Any, Any, str) -> str
+def _require(pattern: Any, value: Any, what: str) -> str:
     if not isinstance(value, str) or not pattern.match(value):
         raise Refused("invalid_request", "%r is no valid %s" % (value, what))
     return value
 
 
-def _optional(pattern, value, what):
-    # type: (Any, Any, str) -> Optional[str]
+def _optional(pattern: Any, value: Any, what: str) -> Optional[str]:
     return None if value in (None, "") else _require(pattern, value, what)
 
 
-def checked_names(names):
-    # type: (Any) -> List[str]
+def checked_names(names: Any) -> List[str]:
     """The names of a certificate; raises Refused naming the first that is no DNS name."""
     if not isinstance(names, list) or not 0 < len(names) <= 100:
         raise Refused("invalid_request", "a certificate needs 1 to 100 names")
     return [_require(_NAME, name, "DNS name (lower case, internationalised names as xn--)") for name in names]
 
 
-def checked(request):
-    # type: (Dict[str, Any]) -> Order
+def checked(request: Dict[str, Any]) -> Order:
     """The order in a request; raises Refused naming the first value that is not fit."""
     names = checked_names(request.get("names"))
     challenge = _challenge(request.get("challenge") or {})
@@ -104,8 +99,7 @@ def checked(request):
     )
 
 
-def _challenge(wish):
-    # type: (Dict[str, Any]) -> Challenge
+def _challenge(wish: Dict[str, Any]) -> Challenge:
     kind, mode = wish.get("type"), wish.get("mode")
     if kind == "dns-01":
         sleep = wish.get("dns_sleep")
@@ -122,17 +116,21 @@ def _challenge(wish):
         return Challenge(webroot, False, None)
     raise Refused(
         "invalid_request",
-        "challenge %r (mode %r) is not known; there is dns-01, http-01 stateless and http-01 webroot" % (kind, mode),
+        "challenge %r (mode %r) is not known; there is dns-01, http-01 stateless and http-01 webroot"
+        % (kind, mode),
     )
 
 
-def _variables(wish):
-    # type: (Dict[str, Any]) -> Dict[str, str]
+def _variables(wish: Dict[str, Any]) -> Dict[str, str]:
     for name, value in wish.items():
         _require(_VARIABLE, name, "name of a DNS variable")
         if _RESERVED.match(name):
-            raise Refused("invalid_request", "%s is acme.sh's or the shell's own; no DNS provider needs it" % name)
+            raise Refused(
+                "invalid_request", "%s is acme.sh's or the shell's own; no DNS provider needs it" % name
+            )
         if not isinstance(value, str) or not _VALUE.match(value):
             # The value is a secret: it is not shown.
-            raise Refused("invalid_request", "the value of %s has a quote or a control character in it" % name)
+            raise Refused(
+                "invalid_request", "the value of %s has a quote or a control character in it" % name
+            )
     return dict(wish)

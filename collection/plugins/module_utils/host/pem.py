@@ -16,8 +16,7 @@ _BLOCK = re.compile(
 )
 
 
-def certificates(text):
-    # type: (str) -> List[str]
+def certificates(text: str) -> List[str]:
     """The certificates of a text, each as a clean PEM block, in the order they stand."""
     return [
         "-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n" % _wrapped(match.group("body"))
@@ -26,14 +25,12 @@ def certificates(text):
     ]
 
 
-def _wrapped(body):
-    # type: (str) -> str
+def _wrapped(body: str) -> str:
     joined = "".join(body.split())
     return "\n".join(joined[start : start + 64] for start in range(0, len(joined), 64))
 
 
-def der(certificate):
-    # type: (str) -> bytes
+def der(certificate: str) -> bytes:
     """The DER bytes of one PEM certificate."""
     match = _BLOCK.search(certificate)
     if match is None:
@@ -44,7 +41,6 @@ def der(certificate):
         raise Refused("malformed", "the PEM certificate is not base64") from error
 
 
-def fingerprint(certificate):
-    # type: (str) -> str
+def fingerprint(certificate: str) -> str:
     """Lower-case hex SHA-256 over the DER of one PEM certificate."""
     return hashlib.sha256(der(certificate)).hexdigest()

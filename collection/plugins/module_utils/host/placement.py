@@ -18,8 +18,7 @@ _KINDS = ("leaf", "chain", "fullchain", "key", "combined")
 class Stop(Exception):
     """Ends the work on a deployment (or a group) with a state, a reason and a sentence."""
 
-    def __init__(self, outcome, reason, message):
-        # type: (str, str, str) -> None
+    def __init__(self, outcome: str, reason: str, message: str) -> None:
         super().__init__(message)
         self.state = outcome
         self.reason = reason
@@ -29,26 +28,24 @@ class Stop(Exception):
 class Placement:
     """Facts about one deployment; it decides nothing about its neighbours."""
 
-    def __init__(self, deployment, bundle):
-        # type: (Dict[str, Any], Optional[Dict[str, Any]]) -> None
+    def __init__(self, deployment: Dict[str, Any], bundle: Optional[Dict[str, Any]]) -> None:
         self.deployment = deployment
         self.bundle = bundle
-        self.service = deployment["service"]  # type: str
-        self.state = None  # type: Optional[str]
+        self.service: str = deployment["service"]
+        self.state: Optional[str] = None
         self.reason = self.message = ""
         self.seconds = 0.0
-        self.before = {}  # type: Dict[handshake.Endpoint, handshake.Served]
-        self.after = {}  # type: Dict[handshake.Endpoint, handshake.Served]
-        self.endpoints = []  # type: List[handshake.Endpoint]
-        self.contents = {}  # type: Dict[str, bytes]
-        self.disk_fingerprint = None  # type: Optional[str]
+        self.before: Dict[handshake.Endpoint, handshake.Served] = {}
+        self.after: Dict[handshake.Endpoint, handshake.Served] = {}
+        self.endpoints: List[handshake.Endpoint] = []
+        self.contents: Dict[str, bytes] = {}
+        self.disk_fingerprint: Optional[str] = None
         try:
             self._prepare()
         except HostError as error:
             self.stop("refused", error.kind, error.message)
 
-    def _prepare(self):
-        # type: () -> None
+    def _prepare(self) -> None:
         if self.bundle is None:
             raise Refused("no_bundle", "there is no certificate to deploy here")
         self.endpoints = handshake.endpoints(self.deployment["listeners"], self.deployment["names"])
@@ -62,8 +59,7 @@ class Placement:
                 raise Refused("bad_kind", "%r is none of %s" % (kind, ", ".join(_KINDS)))
             self.contents[os.path.realpath(path)] = self._content(kind)
 
-    def _content(self, kind):
-        # type: (str) -> bytes
+    def _content(self, kind: str) -> bytes:
         bundle = self.bundle or {}
         certificate = _lines(bundle["certificate"])
         chain = _lines(bundle["chain"])
@@ -76,29 +72,27 @@ class Placement:
             "combined": certificate + chain + key,
         }[kind].encode("ascii")
 
-    def stop(self, outcome, reason, message):
-        # type: (str, str, str) -> None
+    def stop(self, outcome: str, reason: str, message: str) -> None:
         """Settles the outcome of this deployment."""
         self.state, self.reason, self.message = outcome, reason, message
 
-    def touches(self, other):
-        # type: (Placement) -> bool
+    def touches(self, other: "Placement") -> bool:
         """Whether the two must stand or fall together."""
         return self.service == other.service or bool(set(self.contents) & set(other.contents))
 
-    def examine(self):
-        # type: () -> None
+    def examine(self) -> None:
         """Refuses a bundle that is not fit and a file that is not what the scan saw."""
         try:
             self._require_matching_key()
             self._require_known_files()
         except HostError as error:
             outcome = "conflict" if error.kind == "file_changed" else "refused"
-            outcome = "blocked_by_host" if error.kind in ("unreadable", "not_a_file", "too_large") else outcome
+            outcome = (
+                "blocked_by_host" if error.kind in ("unreadable", "not_a_file", "too_large") else outcome
+            )
             self.stop(outcome, error.kind, error.message)
 
-    def _require_matching_key(self):
-        # type: () -> None
+    def _require_matching_key(self) -> None:
         bundle = self.bundle or {}
         if pem.fingerprint(bundle["certificate"]) != bundle["fingerprint_sha256"]:
             raise Refused("wrong_certificate", "the bundle is not the certificate that was asked for")
@@ -112,8 +106,7 @@ class Placement:
         finally:
             shutil.rmtree(workplace)
 
-    def _require_known_files(self):
-        # type: () -> None
+    def _require_known_files(self) -> None:
         for entry in self.deployment["files"]:
             if not os.path.isdir(os.path.dirname(os.path.realpath(entry["path"]))):
                 raise HostError("unreadable", "the folder of %s does not exist" % entry["path"])
@@ -123,51 +116,53 @@ class Placement:
             expected = entry.get("sha256")
             if expected is None or content is None:
                 continue
-            if transaction.digest(content) not in (expected, transaction.digest(self._content(entry["kind"]))):
+            if transaction.digest(content) not in (
+                expected,
+                transaction.digest(self._content(entry["kind"])),
+            ):
                 raise HostError(
                     "file_changed", "%s is not what the scan saw; scan the host again" % entry["path"]
                 )
 
-    def _note_disk(self, content):
-        # type: (bytes) -> None
+    def _note_disk(self, content: bytes) -> None:
         found = pem.certificates(content.decode("latin-1"))
         self.disk_fingerprint = pem.fingerprint(found[0]) if found else None
 
-    def changes(self):
-        # type: () -> List[transaction.Change]
+    def changes(self) -> List[transaction.Change]:
         """The files whose content differs from what is wanted."""
-        secret = {os.path.realpath(e["path"]): e["kind"] in ("key", "combined") for e in self.deployment["files"]}
+        secret = {
+            os.path.realpath(e["path"]): e["kind"] in ("key", "combined") for e in self.deployment["files"]
+        }
         return [
             transaction.Change(real, content, secret[real])
             for real, content in self.contents.items()
             if transaction.read(real) != content
         ]
 
-    def in_place(self):
-        # type: () -> bool
+    def in_place(self) -> bool:
         """Whether every file has the wanted content already."""
         return not self.changes()
 
-    def plan(self):
-        # type: () -> str
+    def plan(self) -> str:
         """What a run would do, in words."""
         paths = ", ".join(change.path for change in self.changes())
-        return "would replace %s and reload %s" % (paths, self.service) if paths else "would reload %s" % self.service
+        return (
+            "would replace %s and reload %s" % (paths, self.service)
+            if paths
+            else "would reload %s" % self.service
+        )
 
-    def ask(self, endpoint):
-        # type: (handshake.Endpoint) -> handshake.Served
+    def ask(self, endpoint: handshake.Endpoint) -> handshake.Served:
         """One handshake, wanting the kind of key that the new certificate has."""
         return handshake.ask_for(endpoint, (self.bundle or {}).get("key_type"))
 
-    def note(self, when, endpoint, served):
-        # type: (str, handshake.Endpoint, handshake.Served) -> None
+    def note(self, when: str, endpoint: handshake.Endpoint, served: handshake.Served) -> None:
         """Keeps what an endpoint showed `before` or `after` the change."""
         if when == "before":
             self.before[endpoint] = served
         self.after[endpoint] = served
 
-    def decisive(self):
-        # type: () -> List[handshake.Endpoint]
+    def decisive(self) -> List[handshake.Endpoint]:
         """The endpoints that must show the new certificate.
 
         Those that showed the file's own certificate before; a name that another server block
@@ -178,8 +173,7 @@ class Placement:
         answered = [e for e, served in self.before.items() if served.fingerprint is not None]
         return own or answered or list(self.endpoints)
 
-    def serves(self):
-        # type: () -> bool
+    def serves(self) -> bool:
         """Whether all that counts shows the new certificate now."""
         wanted = (self.bundle or {})["fingerprint_sha256"]
         decisive = self.decisive()
@@ -187,8 +181,7 @@ class Placement:
             e in self.after and self.after[e].fingerprint == wanted for e in decisive
         )
 
-    def serves_as_before(self):
-        # type: () -> bool
+    def serves_as_before(self) -> bool:
         """Whether every endpoint shows what it showed before we came."""
         return all(
             e in self.after and self.after[e].fingerprint == served.fingerprint
@@ -196,8 +189,7 @@ class Placement:
             if served.fingerprint is not None
         )
 
-    def shortfall(self):
-        # type: () -> str
+    def shortfall(self) -> str:
         """Which endpoints do not show what they should, in words."""
         wanted = (self.bundle or {})["fingerprint_sha256"]
         parts = []
@@ -206,12 +198,12 @@ class Placement:
             if served is None or served.fingerprint != wanted:
                 shown = "no answer" if served is None else served.error or str(served.fingerprint)[:16]
                 parts.append(
-                    "%s:%d for %s shows %s" % (endpoint.address, endpoint.port, endpoint.name or "no name", shown)
+                    "%s:%d for %s shows %s"
+                    % (endpoint.address, endpoint.port, endpoint.name or "no name", shown)
                 )
         return "%s, not the new certificate %s" % ("; ".join(parts), wanted[:16])
 
-    def outcome(self):
-        # type: () -> Dict[str, Any]
+    def outcome(self) -> Dict[str, Any]:
         """The documented form (docs/developer/contracts.md §2)."""
         return {
             "id": self.deployment.get("id"),
@@ -234,14 +226,12 @@ class Placement:
             "seconds": self.seconds,
         }
 
-    def _shown(self, seen):
-        # type: (Dict[handshake.Endpoint, handshake.Served]) -> Optional[str]
+    def _shown(self, seen: Dict[handshake.Endpoint, handshake.Served]) -> Optional[str]:
         for endpoint in self.decisive():
             if endpoint in seen and seen[endpoint].fingerprint is not None:
                 return seen[endpoint].fingerprint
         return None
 
 
-def _lines(text):
-    # type: (str) -> str
+def _lines(text: str) -> str:
     return text.strip() + "\n" if text.strip() else ""

@@ -9,8 +9,7 @@ from typing import Any, Dict, List
 from . import handshake
 
 
-def _one(request):
-    # type: (Dict[str, Any]) -> Dict[str, Any]
+def _one(request: Dict[str, Any]) -> Dict[str, Any]:
     endpoint = handshake.Endpoint(request["address"], int(request["port"]), request.get("name"))
     timeout = float(request.get("timeout") or 5.0)
     served = handshake.ask_for(endpoint, request.get("key_type"), timeout)
@@ -22,10 +21,9 @@ def _one(request):
     return result
 
 
-def run(request):
-    # type: (Dict[str, Any]) -> Dict[str, Any]
+def run(request: Dict[str, Any]) -> Dict[str, Any]:
     """`{"endpoints": [{id, address, port, name, expected_fingerprint, key_type, timeout}]}`."""
-    wanted = request["endpoints"]  # type: List[Dict[str, Any]]
+    wanted: List[Dict[str, Any]] = request["endpoints"]
     if not wanted:
         return {"endpoints": []}
     with ThreadPoolExecutor(max_workers=min(32, len(wanted))) as pool:

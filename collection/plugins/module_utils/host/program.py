@@ -18,8 +18,7 @@ BEGIN = "-----BEGIN NOTAFTER ANSWER-----"
 END = "-----END NOTAFTER ANSWER-----"
 
 
-def answer(request):
-    # type: (Dict[str, Any]) -> Dict[str, Any]
+def answer(request: Dict[str, Any]) -> Dict[str, Any]:
     """The answer to a request; whatever went wrong is part of it."""
     operation = request.get("op")
     if operation not in OPERATIONS:
@@ -31,15 +30,14 @@ def answer(request):
         return {"ok": False, "kind": error.kind, "message": error.message}
     except OSError as error:
         return {"ok": False, "kind": "os_error", "message": str(error)}
-    except Exception:  # the edge of the program: a defect of ours must reach the controller as text
+    except Exception:  # noqa: BLE001 - the edge: a defect of ours must reach the controller as text
         place = traceback.format_exc(limit=-3).strip().splitlines()
         return {"ok": False, "kind": "internal", "message": " | ".join(line.strip() for line in place)}
     result["ok"] = True
     return result
 
 
-def main(request):
-    # type: (Dict[str, Any]) -> None
+def main(request: Dict[str, Any]) -> None:
     """Runs a request to its end, whatever becomes of the connection that brought it."""
     os.umask(0o077)
     for hangup in (signal.SIGHUP, signal.SIGPIPE):

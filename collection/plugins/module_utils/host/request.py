@@ -9,8 +9,7 @@ from . import custody
 from .order import checked_names
 
 
-def run(request):
-    # type: (Dict[str, Any]) -> Dict[str, Any]
+def run(request: Dict[str, Any]) -> Dict[str, Any]:
     """`{"name", "names", "key_type"}` → `{"csr", "attempt"}`; asking twice gives the same."""
     names = checked_names(request.get("names"))
     return custody.request(request["name"], names, request.get("key_type") or "ec-256")

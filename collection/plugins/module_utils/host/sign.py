@@ -19,8 +19,7 @@ from .order import Order, checked
 FORGET_AFTER = 30 * 86400
 
 
-def run(request):
-    # type: (Dict[str, Any]) -> Dict[str, Any]
+def run(request: Dict[str, Any]) -> Dict[str, Any]:
     """Signs the CSR of a request; the answer has a `certificate` or a `failure` (contracts.md §2)."""
     start = time.monotonic()
     try:
@@ -28,7 +27,7 @@ def run(request):
     except Refused as error:
         return {"failure": Failure("invalid_request", error.message).as_result()}
     home = Home(order.attempt)
-    answer = {"attempt": order.attempt, "found": False}  # type: Dict[str, Any]
+    answer: Dict[str, Any] = {"attempt": order.attempt, "found": False}
     with ExitStack() as held:
         handle = _lock(held, home, order)
         signed = home.finished(order)
@@ -36,9 +35,7 @@ def run(request):
         try:
             if signed is None:
                 answer["account"] = _attempt(held, home, order, request, handle)
-                signed = home.finished(order)
-                if signed is None:
-                    raise _Failed(Failure("wrong_certificate", "acme.sh ended well but left no certificate for the CSR"))
+                signed = _finished(home, order)
             answer["certificate"] = _certificate(signed)
             if request.get("custody"):
                 custody.promote(request["custody"], signed[0], signed[1])
@@ -55,14 +52,12 @@ def run(request):
 
 
 class _Failed(Exception):
-    def __init__(self, failure):
-        # type: (Failure) -> None
+    def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
         self.failure = failure
 
 
-def _lock(held, home, order):
-    # type: (ExitStack, Home, Order) -> int
+def _lock(held: ExitStack, home: Home, order: Order) -> int:
     """The attempt's lock; an acme.sh that outlived its starter is waited for, then ended."""
     path = os.path.join(home.path, "lock")
     try:
@@ -72,8 +67,7 @@ def _lock(held, home, order):
         return held.enter_context(state.lock(path, 10, "the attempt %s" % order.attempt))
 
 
-def _end_left_process(home):
-    # type: (Home) -> None
+def _end_left_process(home: Home) -> None:
     """Ends the process group of an acme.sh that somebody started for this attempt."""
     try:
         with open(os.path.join(home.path, "process")) as stream:
@@ -86,11 +80,16 @@ def _end_left_process(home):
         commands.end_group(pid)
 
 
-def _attempt(held, home, order, request, handle):
-    # type: (ExitStack, Home, Order, Dict[str, Any], int) -> Dict[str, Optional[str]]
+def _attempt(
+    held: ExitStack, home: Home, order: Order, request: Dict[str, Any], handle: int
+) -> Dict[str, Optional[str]]:
     program = acme_sh.program(request.get("acme_sh"))
     given = request.get("account") or {}
-    account = accounts.given(given) if given.get("private_key") else accounts.own(given.get("name"), order.directory)
+    account = (
+        accounts.given(given)
+        if given.get("private_key")
+        else accounts.own(given.get("name"), order.directory)
+    )
     for name in order.challenge_names():
         # Providers remove every TXT record of a name, not only their own: one at a time.
         path = os.path.join(state.directory("locks"), "txt-" + hashlib.sha256(name.encode()).hexdigest()[:32])
@@ -105,13 +104,18 @@ def _attempt(held, home, order, request, handle):
     return {"url": url, "thumbprint": account.thumbprint()}
 
 
-def _certificate(signed):
-    # type: (Tuple[str, str]) -> Dict[str, str]
+def _finished(home: Home, order: Order) -> Tuple[str, str]:
+    signed = home.finished(order)
+    if signed is None:
+        raise _Failed(Failure("wrong_certificate", "acme.sh ended well but left no certificate for the CSR"))
+    return signed
+
+
+def _certificate(signed: Tuple[str, str]) -> Dict[str, str]:
     return {"pem": signed[0], "chain_pem": signed[1], "fingerprint_sha256": pem.fingerprint(signed[0])}
 
 
-def sweep(current):
-    # type: (str) -> None
+def sweep(current: str) -> None:
     """Takes the secrets out of attempts that a kill left, and forgets old ones."""
     base = state.directory("attempts")
     for name in os.listdir(base):

@@ -18,8 +18,7 @@ SYSTEM_DIRECTORY = "/var/lib/notafter"
 FAILPOINT_FILE = "/run/notafter-failpoint"
 
 
-def directory(*parts):
-    # type: (*str) -> str
+def directory(*parts: str) -> str:
     """A directory of ours, made 0700 when missing: below /var/lib for root, else in the home."""
     base = SYSTEM_DIRECTORY if os.geteuid() == 0 else os.path.expanduser("~/.local/state/notafter")
     path = base
@@ -28,14 +27,11 @@ def directory(*parts):
         try:
             os.makedirs(path, mode=0o700, exist_ok=True)
         except OSError as error:
-            raise HostError(
-                "no_state_directory", "%s cannot be made: %s" % (path, error.strerror)
-            ) from error
+            raise HostError("no_state_directory", "%s cannot be made: %s" % (path, error.strerror)) from error
     return path
 
 
-def write(path, content, mode=0o600):
-    # type: (str, bytes, int) -> None
+def write(path: str, content: bytes, mode: int = 0o600) -> None:
     """Writes a file of ours so that it is there whole or not at all, also after a power loss."""
     temporary = "%s.%d.tmp" % (path, os.getpid())
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
@@ -51,14 +47,12 @@ def write(path, content, mode=0o600):
     sync_directory(os.path.dirname(path))
 
 
-def write_json(path, value):
-    # type: (str, Any) -> None
+def write_json(path: str, value: Any) -> None:
     """Writes a value as JSON, whole or not at all."""
     write(path, json.dumps(value, indent=1, sort_keys=True).encode("utf-8"))
 
 
-def read_json(path):
-    # type: (str) -> Optional[Any]
+def read_json(path: str) -> Optional[Any]:
     """The value that `write_json` left, or None when there is none or it is no JSON."""
     try:
         with open(path, "rb") as stream:
@@ -67,8 +61,7 @@ def read_json(path):
         return None
 
 
-def sync_directory(path):
-    # type: (str) -> None
+def sync_directory(path: str) -> None:
     """Makes renames in a directory durable (fsync(2), NOTES)."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -78,8 +71,7 @@ def sync_directory(path):
 
 
 @contextmanager
-def lock(path, wait, what):
-    # type: (str, float, str) -> Iterator[int]
+def lock(path: str, wait: float, what: str) -> Iterator[int]:
     """Holds an flock(2) on `path`; waits up to `wait` seconds, then raises Busy naming `what`.
 
     Yields the descriptor: a child that inherits it keeps the lock until it ends.
@@ -102,15 +94,14 @@ def lock(path, wait, what):
         os.close(handle)
 
 
-def failpoint(name):
-    # type: (str) -> None
+def failpoint(name: str) -> None:
     """Fails here if a test asked for it: `/run/notafter-failpoint` holds `name:kill|raise|sleep=S`.
 
     The file is consumed, so that it fires once. Only root can write there.
     """
     try:
         with open(FAILPOINT_FILE) as stream:
-            wanted, _, action = stream.read().strip().partition(":")
+            wanted, _colon, action = stream.read().strip().partition(":")
     except OSError:
         return
     if wanted != name:

@@ -46,8 +46,7 @@ class Restored(NamedTuple):
     foreign: List[str]
 
 
-def read(path):
-    # type: (str) -> Optional[bytes]
+def read(path: str) -> Optional[bytes]:
     """The content of a regular file (through symbolic links), None when there is none."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -64,8 +63,7 @@ def read(path):
     return content
 
 
-def digest(content):
-    # type: (bytes) -> str
+def digest(content: bytes) -> str:
     """Lower-case hex SHA-256 of a file's content."""
     return hashlib.sha256(content).hexdigest()
 
@@ -73,15 +71,13 @@ def digest(content):
 class Transaction:
     """One change of several files. Create it, `stage`, `swap`, then `commit` or `restore`."""
 
-    def __init__(self, identity, journal=None):
-        # type: (str, Optional[Dict[str, Any]]) -> None
+    def __init__(self, identity: str, journal: Optional[Dict[str, Any]] = None) -> None:
         self.identity = identity
         self.directory = state.directory("transactions", identity)
         self._journal_path = os.path.join(self.directory, "journal.json")
         self.journal = journal or {"id": identity, "step": "staged", "files": [], "about": {}}
 
-    def stage(self, changes, about):
-        # type: (List[Change], Dict[str, Any]) -> None
+    def stage(self, changes: List[Change], about: Dict[str, Any]) -> None:
         """Writes all new content and all back-ups; no file in use is touched.
 
         `about` is kept with the journal for whoever has to put things right.
@@ -113,8 +109,7 @@ class Transaction:
         self._record("staged")
         state.failpoint("staged")
 
-    def _back_up(self, entry):
-        # type: (Dict[str, Any]) -> None
+    def _back_up(self, entry: Dict[str, Any]) -> None:
         content = read(entry["real"])
         entry["before"] = None if content is None else digest(content)
         if content is not None:
@@ -122,8 +117,7 @@ class Transaction:
             shutil.copystat(entry["real"], entry["backup"])
             os.chmod(entry["backup"], 0o600)
 
-    def _write_beside(self, entry, change):
-        # type: (Dict[str, Any], Change) -> None
+    def _write_beside(self, entry: Dict[str, Any], change: Change) -> None:
         handle = os.open(
             entry["temporary"], os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
         )
@@ -133,8 +127,7 @@ class Transaction:
             _dress(entry["real"], stream.fileno(), change.secret)
             os.fsync(stream.fileno())
 
-    def swap(self):
-        # type: () -> None
+    def swap(self) -> None:
         """Puts the new files in place, each by one rename."""
         self._record("swapping")
         state.failpoint("swapping")
@@ -143,13 +136,13 @@ class Transaction:
             state.sync_directory(os.path.dirname(entry["real"]))
             state.failpoint("swapped-%d" % number)
 
-    def restore(self):
-        # type: () -> Restored
+    def restore(self) -> Restored:
         """Puts the old content back wherever the new one lies.
 
         A file that somebody else has changed since is left alone and named as foreign.
         """
-        failures, foreign = [], []  # type: List[str], List[str]
+        failures: List[str] = []
+        foreign: List[str] = []
         for entry in self.journal["files"]:
             try:
                 self._restore_one(entry, foreign)
@@ -159,8 +152,7 @@ class Transaction:
             self._record("restored")
         return Restored(failures, foreign)
 
-    def _restore_one(self, entry, foreign):
-        # type: (Dict[str, Any], List[str]) -> None
+    def _restore_one(self, entry: Dict[str, Any], foreign: List[str]) -> None:
         if "before" not in entry:  # killed before this file was backed up: it was never touched
             _unlink(entry["temporary"])
             return
@@ -189,29 +181,25 @@ class Transaction:
         os.rename(entry["temporary"], entry["real"])
         state.sync_directory(os.path.dirname(entry["real"]))
 
-    def commit(self):
-        # type: () -> None
+    def commit(self) -> None:
         """Says that the change stands; older back-ups beyond the last few go."""
         self._record("committed")
         state.failpoint("committed")
         _retain()
 
-    def discard(self):
-        # type: () -> None
+    def discard(self) -> None:
         """Forgets a change that touched nothing."""
         for entry in self.journal["files"]:
             _unlink(entry["temporary"])
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _record(self, step):
-        # type: (str) -> None
+    def _record(self, step: str) -> None:
         self.journal["step"] = step
         self.journal["at"] = int(time.time())
         state.write_json(self._journal_path, self.journal)
 
 
-def unfinished():
-    # type: () -> List[Transaction]
+def unfinished() -> List[Transaction]:
     """The transactions that a killed run left: neither committed nor restored, oldest first."""
     found = []
     base = state.directory("transactions")
@@ -224,8 +212,7 @@ def unfinished():
     return found
 
 
-def _retain():
-    # type: () -> None
+def _retain() -> None:
     base = state.directory("transactions")
     finished = []
     for identity in os.listdir(base):
@@ -236,8 +223,7 @@ def _retain():
         shutil.rmtree(os.path.join(base, identity), ignore_errors=True)
 
 
-def _dress(model, handle, secret):
-    # type: (str, int, bool) -> None
+def _dress(model: str, handle: int, secret: bool) -> None:
     """Gives an open file the owner, mode, ACL and extended attributes of the file that it replaces."""
     try:
         facts = os.stat(model)
@@ -254,8 +240,7 @@ def _dress(model, handle, secret):
                 raise
 
 
-def _unlink(path):
-    # type: (str) -> None
+def _unlink(path: str) -> None:
     try:
         os.unlink(path)
     except FileNotFoundError:
