@@ -94,16 +94,14 @@ def _status(_: argparse.Namespace) -> None:
 def _ssh(arguments: argparse.Namespace) -> NoReturn:
     lab = Lab.attach(arguments.name)
     if arguments.host not in lab.hosts:
-        message = f"there is no host {arguments.host!r}; there are {', '.join(lab.hosts)}"
-        raise LabError(message)
+        raise LabError(f"there is no host {arguments.host!r}; there are {', '.join(lab.hosts)}")
     command = [*lab.exec_prefix(), *lab.ssh_command(arguments.host), *arguments.command]
     os.execvp(command[0], command)  # noqa: S606
 
 
 def _exec(arguments: argparse.Namespace) -> NoReturn:
     if not arguments.command:
-        message = "exec needs a command"
-        raise LabError(message)
+        raise LabError("exec needs a command")
     command = [*Lab.attach(arguments.name).exec_prefix(), *arguments.command]
     os.execvp(command[0], command)  # noqa: S606
 

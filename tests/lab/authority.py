@@ -7,7 +7,6 @@ import ssl
 import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.lab.errors import LabError
@@ -16,6 +15,8 @@ from tests.lab.initial import openssl, self_signed
 from tests.lab.seed import SeedFile
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.lab.host import LabHost
 
 _DAY = 86400
@@ -57,9 +58,7 @@ def seed(address: str, minutes_validity: int, scratch: Path) -> list[SeedFile]:
     return [
         SeedFile("/etc/pebble/pebble.json", json.dumps({"pebble": config}, indent=2)),
         SeedFile("/etc/pebble/https.pem", (scratch / "https.pem").read_text(encoding="utf-8")),
-        SeedFile(
-            "/etc/pebble/https.key", (scratch / "https.key").read_text(encoding="utf-8"), 0o600
-        ),
+        SeedFile("/etc/pebble/https.key", (scratch / "https.key").read_text(encoding="utf-8"), 0o600),
         SeedFile("/etc/systemd/system/pebble.service", _UNIT.format(address=address)),
     ]
 
@@ -69,12 +68,14 @@ def _https_certificate(address: str, scratch: Path) -> None:
     extensions = f"subjectAltName=IP:{address},DNS:{CA}.{ZONE}\nextendedKeyUsage=serverAuth\n"
     (scratch / "https.ext").write_text(extensions, encoding="utf-8")
     openssl(
-        *(scratch, "req", "-new", "-nodes", "-newkey", "ec", "-pkeyopt"),
+        scratch,
+        *("req", "-new", "-nodes", "-newkey", "ec", "-pkeyopt"),
         *("ec_paramgen_curve:P-256", "-subj", f"/CN={CA}.{ZONE}"),
         *("-keyout", "https.key", "-out", "https.csr"),
     )
     openssl(
-        *(scratch, "x509", "-req", "-in", "https.csr", "-CA", "https-root.pem"),
+        scratch,
+        *("x509", "-req", "-in", "https.csr", "-CA", "https-root.pem"),
         *("-CAkey", "https-root.key", "-days", "3650", "-extfile", "https.ext"),
         *("-out", "https.pem"),
     )
@@ -149,8 +150,7 @@ class Authority:
                 with opener.open(url, body, timeout=10) as answer:
                     content: bytes = answer.read()
             except OSError as error:
-                message = f"{url}: {error}"
-                raise LabError(message) from error
+                raise LabError(f"{url}: {error}") from error
             return content
 
         return self._in_network(fetch)

@@ -46,8 +46,7 @@ def machine_archive() -> Archive:
         release, component, uri, entry = line.split("|", 3)
         if (release, component) == (RELEASE, "main"):
             return Archive(uri, _keyring(Path(entry.rpartition(":")[0])))
-    message = f"no source of {RELEASE} main in this machine's apt sources: the lab needs Debian 12"
-    raise InstallError(message)
+    raise InstallError(f"no source of {RELEASE} main in this machine's apt sources: the lab needs Debian 12")
 
 
 def _keyring(sources: Path) -> str:
@@ -69,8 +68,7 @@ def install_on_machine(packages: list[str]) -> None:
     # The usual reason is a package index that is not there yet, or too old.
     _status(["apt-get", "update", "-q"], environment)
     if _status(install, environment) != 0:
-        message = f"apt-get could not install {' '.join(packages)}"
-        raise InstallError(message)
+        raise InstallError(f"apt-get could not install {' '.join(packages)}")
 
 
 def download(archive: Archive, release: str, minimum: dict[str, str], into: Path) -> list[Path]:
@@ -115,20 +113,17 @@ def _private_apt(archive: Archive, release: str, scratch: Path) -> Path:
 def _checked_package(folder: Path, name: str, least: str) -> Path:
     found = sorted(folder.glob(f"{name}_*.deb"))
     if not found:
-        message = f"{name} was downloaded, but no file of it is in {folder}"
-        raise InstallError(message)
+        raise InstallError(f"{name} was downloaded, but no file of it is in {folder}")
     version = _output(["dpkg-deb", "--field", str(found[-1]), "Version"]).strip()
     if _status(["dpkg", "--compare-versions", version, "ge", least]) != 0:
-        message = f"the lab needs {name} {least} or newer; the archive has {version}"
-        raise InstallError(message)
+        raise InstallError(f"the lab needs {name} {least} or newer; the archive has {version}")
     return found[-1]
 
 
 def _output(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     if done.returncode != 0:
-        message = f"{' '.join(command[:2])} failed: {done.stderr.strip()}"
-        raise InstallError(message)
+        raise InstallError(f"{' '.join(command[:2])} failed: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -147,5 +142,4 @@ def _must(command: list[str], environment: dict[str, str], folder: Path) -> None
         text=True,
     )
     if done.returncode != 0:
-        message = f"{' '.join(command[:2])} failed:\n{done.stdout}{done.stderr}"
-        raise InstallError(message)
+        raise InstallError(f"{' '.join(command[:2])} failed:\n{done.stdout}{done.stderr}")

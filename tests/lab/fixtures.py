@@ -9,55 +9,60 @@ ends with the pytest process, however that ends.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from tests.lab.fleet import Fleet
 from tests.lab.fleets import DEMO, SMALL
 from tests.lab.image import install
 from tests.lab.lab import Lab
 
-#: `raise_lab(fleet, initial_validity=…, minutes_validity=…)`
-RaiseLab = Callable[..., Lab]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
+    from tests.lab.fleet import Fleet
+
+_DAY = 86400
 _numbers = count(1)
 
 
-def _new_name(what: str) -> str:
-    """Unique on the machine while this process lives: sessions may run side by side."""
-    return f"t{os.getpid()}-{next(_numbers)}-{what}"[:30].rstrip("-")
+class RaiseLab(Protocol):
+    """Raises a lab that ends with the test."""
+
+    def __call__(
+        self, fleet: Fleet = SMALL, *, initial_validity: int = _DAY, minutes_validity: int = 240
+    ) -> Lab: ...
 
 
-@pytest.fixture(scope="session")
-def installed_lab() -> None:
-    """What labs are made from; quick when it is there."""
+def _up(fleet: Fleet, initial_validity: int = _DAY, minutes_validity: int = 240) -> Lab:
+    """A lab whose name is unique on the machine: sessions may run side by side."""
     install(say=lambda _: None)
+    name = f"t{os.getpid()}-{next(_numbers)}-{fleet.name}"[:30].rstrip("-")
+    return Lab.up(name, fleet, initial_validity=initial_validity, minutes_validity=minutes_validity)
 
 
 @pytest.fixture(scope="session")
-def small_lab(installed_lab: None) -> Iterator[Lab]:
+def small_lab() -> Iterator[Lab]:
     """An issuer and one host for each kind of server; certificates that live a day."""
-    with Lab.up(_new_name("small"), SMALL, initial_validity=86400) as lab:
+    with _up(SMALL) as lab:
         yield lab
 
 
 @pytest.fixture(scope="session")
-def demo_lab(installed_lab: None) -> Iterator[Lab]:
+def demo_lab() -> Iterator[Lab]:
     """The whole demo fleet; certificates that live a day."""
-    with Lab.up(_new_name("demo"), DEMO, initial_validity=86400) as lab:
+    with _up(DEMO) as lab:
         yield lab
 
 
 @pytest.fixture
-def raise_lab(installed_lab: None) -> Iterator[RaiseLab]:
+def raise_lab() -> Iterator[RaiseLab]:
     """Raises labs of any fleet for one test, and takes them all down after it."""
     with ExitStack() as labs:
 
-        def up(fleet: Fleet = SMALL, *, initial_validity: int = 86400, **wishes: int) -> Lab:
-            lab = Lab.up(_new_name(fleet.name), fleet, initial_validity=initial_validity, **wishes)
-            return labs.enter_context(lab)
+        def up(fleet: Fleet = SMALL, *, initial_validity: int = _DAY, minutes_validity: int = 240) -> Lab:
+            return labs.enter_context(_up(fleet, initial_validity, minutes_validity))
 
         yield up

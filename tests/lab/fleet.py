@@ -143,27 +143,22 @@ class Fleet:
         _unique("site", [site.key for site in self.sites])
         for host in self.hosts:
             if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", host.name):
-                message = f"{host.name!r} is no name for a host of the lab"
-                raise FleetError(message)
+                raise FleetError(f"{host.name!r} is no name for a host of the lab")
         for site in self.sites:
             self._check(site)
 
     def _check(self, site: Site) -> None:
         if not site.names or not site.hosts:
-            message = f"site {site.key} needs at least one name and one host"
-            raise FleetError(message)
+            raise FleetError(f"site {site.key} needs at least one name and one host")
         services = {host.name: host.services for host in self.hosts}
         for host in site.hosts:
             if site.service not in services.get(host, ()):
-                message = f"site {site.key}: there is no {site.service} on a host named {host}"
-                raise FleetError(message)
+                raise FleetError(f"site {site.key}: there is no {site.service} on a host named {host}")
         if site.layout not in _LAYOUTS[site.service]:
-            message = f"site {site.key}: {site.service} has no layout {site.layout}"
-            raise FleetError(message)
+            raise FleetError(f"site {site.key}: {site.service} has no layout {site.layout}")
         for name in site.names:
             if not name.endswith(f".{ZONE}"):
-                message = f"site {site.key}: {name} is not below {ZONE}"
-                raise FleetError(message)
+                raise FleetError(f"site {site.key}: {name} is not below {ZONE}")
 
     def sites_of(self, host: str, service: Service) -> list[Site]:
         return [site for site in self.sites if host in site.hosts and site.service is service]
@@ -198,5 +193,4 @@ def _site(data: dict[str, Any]) -> Site:
 def _unique(what: str, names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
-            message = f"two {what}s are named {name}"
-            raise FleetError(message)
+            raise FleetError(f"two {what}s are named {name}")

@@ -79,6 +79,5 @@ FLEETS = {fleet.name: fleet for fleet in (DEMO, SMALL)}
 
 def named(name: str) -> Fleet:
     if name not in FLEETS:
-        message = f"there is no fleet {name!r}; there are {', '.join(FLEETS)}"
-        raise FleetError(message)
+        raise FleetError(f"there is no fleet {name!r}; there are {', '.join(FLEETS)}")
     return FLEETS[name]

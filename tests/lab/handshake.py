@@ -42,11 +42,9 @@ def leaf(
         ):
             certificate = secure.getpeercert(binary_form=True)
     except OSError as error:
-        message = f"{address}:{port} {asked or '(no name)'}: {error}"
-        raise HandshakeError(message) from error
+        raise HandshakeError(f"{address}:{port} {asked or '(no name)'}: {error}") from error
     if certificate is None:
-        message = f"{address}:{port} {asked or '(no name)'}: no certificate was shown"
-        raise HandshakeError(message)
+        raise HandshakeError(f"{address}:{port} {asked or '(no name)'}: no certificate was shown")
     return certificate
 
 

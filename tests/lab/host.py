@@ -6,12 +6,17 @@ import hashlib
 import shlex
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tests.lab.errors import LabError, NotReadyError
-from tests.lab.fleet import Service
-from tests.lab.state import ProcessId
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from tests.lab.fleet import Service
+    from tests.lab.state import ProcessId
 
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -21,34 +26,21 @@ _ENVIRONMENT = {
 }
 
 
+@dataclass(frozen=True)
 class LabHost:
     """A host by its name; everything is done as root inside of it, not over the network."""
 
-    def __init__(
-        self,
-        name: str,
-        address: str,
-        services: tuple[Service, ...],
-        interface: str,
-        process: ProcessId,
-        console: Path,
-    ) -> None:
-        self.name = name
-        self.address = address
-        self.services = services
-        #: The end of the host's cable at the lab's bridge.
-        self.interface = interface
-        self.process = process
-        self._console = console
-
-    def __repr__(self) -> str:
-        return f"<host {self.name} {self.address}>"
+    name: str
+    address: str
+    services: tuple[Service, ...]
+    interface: str  #: the end of the host's cable at the lab's bridge
+    process: ProcessId
+    console: Path
 
     def enter_prefix(self) -> list[str]:
         """The start of a command line that runs the rest inside the host."""
         if not self.process.alive:
-            message = f"{self.name}: the host has ended; its console said:\n{self._said()}"
-            raise LabError(message)
+            raise LabError(f"{self.name}: the host has ended; its console said:\n{self._said()}")
         target = ["nsenter", "--target", str(self.process.pid)]
         spaces = ["--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup", "--root", "--wd"]
         return [*target, *spaces, "--"]
@@ -75,19 +67,17 @@ class LabHost:
             timeout=timeout,
         )
         if check and done.returncode != 0:
-            message = (
+            raise LabError(
                 f"{self.name}: {shlex.join(command)} ended with {done.returncode}\n"
                 f"{done.stdout[-4000:]}{done.stderr[-4000:]}"
             )
-            raise LabError(message)
         return done
 
     def read_bytes(self, path: str) -> bytes:
         command = [*self.enter_prefix(), "cat", "--", path]
         done = subprocess.run(command, check=False, capture_output=True, timeout=60)
         if done.returncode != 0:
-            message = f"{self.name}: {done.stderr.decode(errors='replace').strip()}"
-            raise LabError(message)
+            raise LabError(f"{self.name}: {done.stderr.decode(errors='replace').strip()}")
         return done.stdout
 
     def read(self, path: str) -> str:
@@ -104,8 +94,7 @@ class LabHost:
             command, check=False, input=data, capture_output=True, env=_ENVIRONMENT, timeout=60
         )
         if done.returncode != 0:
-            message = f"{self.name}: {done.stderr.decode(errors='replace').strip()}"
-            raise LabError(message)
+            raise LabError(f"{self.name}: {done.stderr.decode(errors='replace').strip()}")
 
     def sha256(self, path: str) -> str:
         return hashlib.sha256(self.read_bytes(path)).hexdigest()
@@ -122,22 +111,17 @@ class LabHost:
         """The end of what the host's services have said."""
         if not self.process.alive:
             return self._said()
-        return self.run(
-            ["journalctl", "--no-pager", "--quiet", "--lines", str(lines)], check=False
-        ).stdout
+        return self.run(["journalctl", "--no-pager", "--quiet", "--lines", str(lines)], check=False).stdout
 
-    def wait_until(
-        self, condition: Callable[[], bool], complaint: str, seconds: float = 60
-    ) -> None:
+    def wait_until(self, condition: Callable[[], bool], complaint: str, seconds: float = 60) -> None:
         """Poll until something holds; else an error with the host's name and journal."""
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline or not self.process.alive:
-                message = f"{self.name}: {complaint} within {seconds:g} s\n{self.journal()}"
-                raise NotReadyError(message)
+                raise NotReadyError(f"{self.name}: {complaint} within {seconds:g} s\n{self.journal()}")
             time.sleep(0.05)
 
     def _said(self) -> str:
-        if not self._console.exists():
+        if not self.console.exists():
             return ""
-        return self._console.read_text(encoding="utf-8", errors="replace")[-4000:]
+        return self.console.read_text(encoding="utf-8", errors="replace")[-4000:]

@@ -86,16 +86,14 @@ def ready_image() -> Image:
     """The image, which `install` must have made before."""
     image = Image(cache_folder() / _recipe())
     if not image.folder.is_dir() or debian.missing_packages():
-        message = "the lab is not installed: run `python3 -m tests.lab install` first"
-        raise InstallError(message)
+        raise InstallError("the lab is not installed: run `python3 -m tests.lab install` first")
     return image
 
 
 def install(say: Say = print) -> Image:
     """Make everything that the lab needs; quick when it is there already."""
     if os.geteuid() != 0:
-        message = "the lab makes network namespaces and mounts: it needs root"
-        raise InstallError(message)
+        raise InstallError("the lab makes network namespaces and mounts: it needs root")
     if packages := debian.missing_packages():
         say(f"installing on this machine: {' '.join(packages)}")
         debian.install_on_machine(packages)
@@ -158,8 +156,7 @@ def _bootstrap(archive: debian.Archive, root: Path) -> None:
         timeout=1200,
     )
     if done.returncode != 0:
-        message = f"mmdebstrap failed:\n{done.stderr[-4000:]}"
-        raise InstallError(message)
+        raise InstallError(f"mmdebstrap failed:\n{done.stderr[-4000:]}")
 
 
 def _finish(root: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
+from tests.lab.errors import LabError
 from tests.lab.fleet import KeyType, Site
 from tests.lab.seed import SeedFile, link
 
@@ -88,11 +89,11 @@ class OldAuthority:
 
     def _request_for(self, site: Site) -> None:
         names = ",".join(f"DNS:{name}" for name in site.names)
-        self._request(site.key, site.names[0], site.key_type, "-addext", f"subjectAltName={names}")
+        self._request(_stem(site), site.names[0], site.key_type, "-addext", f"subjectAltName={names}")
 
     def _bundle(self, site: Site, validity: int) -> Bundle:
-        self._sign(site.key, "intermediate", "leaf", timedelta(seconds=validity))
-        leaf, key = self._read(f"{site.key}.pem"), self._read(f"{site.key}.key")
+        self._sign(_stem(site), "intermediate", "leaf", timedelta(seconds=validity))
+        leaf, key = self._read(f"{_stem(site)}.pem"), self._read(f"{_stem(site)}.key")
         return Bundle(leaf, self._read("intermediate.pem"), key)
 
     def _request(self, stem: str, subject: str, key_type: KeyType, *more: str) -> None:
@@ -100,9 +101,10 @@ class OldAuthority:
         openssl(self._folder, *command, "-keyout", f"{stem}.key", "-out", f"{stem}.csr", *more)
 
     def _sign(self, stem: str, issuer: str, extensions: str, validity: timedelta) -> None:
-        now = datetime.now(UTC)
+        now = datetime.now(UTC)  # noqa: TID251 -- the validity begins with the signature
         openssl(
-            *(self._folder, "ca", "-batch", "-notext", "-config", "openssl.cnf"),
+            self._folder,
+            *("ca", "-batch", "-notext", "-config", "openssl.cnf"),
             *("-cert", f"{issuer}.pem", "-keyfile", f"{issuer}.key", "-extensions", extensions),
             *("-startdate", f"{now:%Y%m%d%H%M%SZ}", "-enddate", f"{now + validity:%Y%m%d%H%M%SZ}"),
             *("-in", f"{stem}.csr", "-out", f"{stem}.pem"),
@@ -112,23 +114,25 @@ class OldAuthority:
         return (self._folder / name).read_text(encoding="utf-8")
 
 
+def _stem(site: Site) -> str:
+    return f"site-{site.key}"
+
+
 def self_signed(folder: Path, stem: str, subject: str) -> None:
     """A root certificate that outlives every lab."""
     openssl(
-        *(folder, "req", "-x509", "-nodes", *_NEW_KEY[KeyType.EC_256], "-days", "3650"),
+        folder,
+        *("req", "-x509", "-nodes", *_NEW_KEY[KeyType.EC_256], "-days", "3650"),
         *("-subj", f"/CN={subject}", "-keyout", f"{stem}.key", "-out", f"{stem}.pem"),
         *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
     )
 
 
 def openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(
-        ["openssl", *arguments],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
+    command = ["openssl", *arguments]
+    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=60)
+    if done.returncode != 0:
+        raise LabError(f"openssl {arguments[0]} failed: {done.stderr.strip()}")
 
 
 def lay_out(site: Site, bundle: Bundle) -> list[SeedFile]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tests.lab.fleet import Fleet
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tests.lab.fleet import Fleet
 
 
 def render(fleet: Fleet, addresses: Mapping[str, str], folder: Path) -> str:

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import NoReturn
 
 from tests.lab import kernel
 from tests.lab.boot import Booting, HostPlan
@@ -28,12 +28,7 @@ def main(name: str) -> None:
     (state.folder / "plan.json").unlink()  # it has the hosts' private keys
     kernel.unshare(kernel.CLONE_NEWNET | kernel.CLONE_NEWNS)
     kernel.mount(None, Path("/"), None, kernel.MS_REC | kernel.MS_PRIVATE)
-    _ip(
-        "link set lo up\n"
-        "link add br0 type bridge\n"
-        f"addr add {plan['gateway']}/16 dev br0\n"
-        "link set br0 up\n"
-    )
+    _ip(f"link set lo up\nlink add br0 type bridge\naddr add {plan['gateway']}/16 dev br0\nlink set br0 up\n")
     _boot(state, [HostPlan.from_json(host) for host in plan["hosts"]])
     (state.folder / "booted").touch()
     _watch(state, ProcessId(**plan["starter"]))
@@ -58,9 +53,7 @@ def _leave_the_starter(state: State) -> None:
 
 def _boot(state: State, plans: list[HostPlan]) -> None:
     hosts = state.folder / "hosts"
-    booting = [
-        Booting(plan, hosts / plan.name, state.cgroup / f"host-{plan.name}") for plan in plans
-    ]
+    booting = [Booting(plan, hosts / plan.name, state.cgroup / f"host-{plan.name}") for plan in plans]
     for host in booting:
         host.await_namespaces()
     _ip("".join(_cable(host) for host in booting))
@@ -72,9 +65,7 @@ def _boot(state: State, plans: list[HostPlan]) -> None:
 
 def _cable(host: Booting) -> str:
     end = host.plan.interface
-    return (
-        f"link add {end} type veth peer name eth0 netns {host.pid}\nlink set {end} master br0 up\n"
-    )
+    return f"link add {end} type veth peer name eth0 netns {host.pid}\nlink set {end} master br0 up\n"
 
 
 def _ip(commands: str) -> None:
@@ -99,10 +90,11 @@ def _watch(state: State, starter: ProcessId) -> None:
         if wake in ready:
             os.read(wake, 512)
             _collect()
-        if end in ready:
+        if end is not None and end in ready:
+            poll.unregister(end)
             if not _detached(state):
                 _take_down(state)
-            poll.unregister(cast(int, end))
+            end = None
 
 
 def _end_of(process: ProcessId) -> int | None:
@@ -132,7 +124,7 @@ def _take_down(state: State) -> NoReturn:
     """Let a process outside of the lab's cgroup do it: this one will be killed on the way."""
     root = state.cgroup.parent
     (root / "cgroup.procs").write_text(str(os.getpid()), encoding="utf-8")
-    os.execv(sys.executable, [sys.executable, "-m", "tests.lab", "down", "--name", state.name])
+    os.execv(sys.executable, [sys.executable, "-m", "tests.lab", "down", "--name", state.name])  # noqa: S606
 
 
 if __name__ == "__main__":

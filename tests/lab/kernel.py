@@ -5,7 +5,10 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
@@ -53,9 +56,7 @@ def mount(
     flags: int = 0,
     options: str | None = None,
 ) -> None:
-    result = _libc.mount(
-        _bytes(source), bytes(target), _bytes(kind), ctypes.c_ulong(flags), _bytes(options)
-    )
+    result = _libc.mount(_bytes(source), bytes(target), _bytes(kind), ctypes.c_ulong(flags), _bytes(options))
     _checked(result, f"mount {source} on {target}")
 
 
@@ -68,8 +69,7 @@ def pivot_root(new_root: Path, old_root: Path) -> None:
     # glibc has no wrapper for pivot_root(2).
     number = {"x86_64": 155, "aarch64": 41}.get(os.uname().machine)
     if number is None:
-        message = f"pivot_root's number is not known for {os.uname().machine}"
-        raise OSError(message)
+        raise OSError(f"pivot_root's number is not known for {os.uname().machine}")
     result = _libc.syscall(ctypes.c_long(number), bytes(new_root), bytes(old_root))
     _checked(result, f"pivot_root {new_root}")
 

@@ -6,11 +6,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from tests.lab import handshake
 from tests.lab.authority import Authority
@@ -23,6 +22,10 @@ from tests.lab.network import LabNetwork
 from tests.lab.plan import Wishes, addresses_of, interfaces_of, prepare
 from tests.lab.state import State, raise_inotify
 from tests.lab.zone import Zone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
 
 T = TypeVar("T")
 
@@ -41,15 +44,14 @@ class Lab:
         self._state = state
         self._image = image
         self._doors: list[subprocess.Popen[str]] = []
-        facts = cast(dict[str, Any], state.facts())
+        facts = cast("dict[str, Any]", state.facts())
         self.name = state.name
         self.fleet = Fleet.from_json(facts["fleet"])
         #: The certificate that each site started with, by the site's key.
         self.first_fingerprints: dict[str, str] = facts["first_fingerprints"]
         processes = state.processes()
         if not state.alive:
-            message = f"lab {state.name} has ended; `down` takes its remains away"
-            raise LabError(message)
+            raise LabError(f"lab {state.name} has ended; `down` takes its remains away")
         self._network = LabNetwork(processes["keeper"])
         interfaces = interfaces_of(self.fleet)
         described = {host.name: host for host in (*self.fleet.hosts, Host(CA))}
@@ -75,13 +77,15 @@ class Lab:
         *,
         initial_validity: int = 300,
         minutes_validity: int = 240,
+        patience: float = 60,
         detached: bool = False,
     ) -> Self:
         """Raise a lab and wait until all of it answers.
 
         `initial_validity` is how many seconds the first certificates live,
-        `minutes_validity` how many those of the CA's profile `minutes` do. A
-        detached lab outlives the process that raised it.
+        `minutes_validity` how many those of the CA's profile `minutes` do. Each
+        server has `patience` seconds to answer. A detached lab outlives the process
+        that raised it.
         """
         image = ready_image()
         state = State(name)
@@ -95,7 +99,7 @@ class Lab:
             _start_keeper(state)
             lab = cls(state, image)
             undo.callback(lab._network.close)
-            lab._await_answers()
+            lab._await_answers(patience)
             if detached:
                 (state.folder / "detached").touch()
             undo.pop_all()
@@ -235,12 +239,11 @@ class Lab:
             stdout=subprocess.PIPE,
             text=True,
         )
-        with cast(Any, door.stdout) as said:
+        with cast("Any", door.stdout) as said:
             answer = said.readline().strip()
         if answer != "ready":
             door.wait(timeout=20)
-            message = f"cannot publish: {answer or 'the forwarder ended'}"
-            raise LabError(message)
+            raise LabError(f"cannot publish: {answer or 'the forwarder ended'}")
         self._doors.append(door)
 
     def _address(self, host: str) -> str:
@@ -249,26 +252,22 @@ class Lab:
     def _connects(self, host: str, port: int) -> bool:
         return self._network.call(lambda: handshake.connects(self.hosts[host].address, port))
 
-    def _await_answers(self) -> None:
-        for host in self.hosts.values():
-            host.wait_until(
-                lambda name=host.name: self._connects(name, _SSH_PORT),  # type: ignore[misc]
-                "sshd does not answer",
-            )
-        self.hosts[CA].wait_until(self.dns.answers, "the DNS server does not answer")
-        self.hosts[CA].wait_until(self.ca.answers, "the CA does not answer")
+    def _await_answers(self, patience: float) -> None:
+        for name, host in self.hosts.items():
+            host.wait_until(partial(self._connects, name, _SSH_PORT), "sshd does not answer", patience)
+        ca = self.hosts[CA]
+        ca.wait_until(self.dns.answers, "the DNS server does not answer", patience)
+        ca.wait_until(self.ca.answers, "the CA does not answer", patience)
         for site in self.sites:
+            complaint = f"{site.names[0]} on port {site.port} is not served"
             for name in site.hosts:
-                self._await_site(site, name)
+                self.hosts[name].wait_until(partial(self._serves_first, site, name), complaint, patience)
 
-    def _await_site(self, site: Site, host: str) -> None:
-        def serves() -> bool:
-            try:
-                return self.served_site(site, host) == self.first_fingerprints[site.key]
-            except HandshakeError:
-                return False
-
-        self.hosts[host].wait_until(serves, f"{site.names[0]} on port {site.port} is not served")
+    def _serves_first(self, site: Site, host: str) -> bool:
+        try:
+            return self.served_site(site, host) == self.first_fingerprints[site.key]
+        except HandshakeError:
+            return False
 
 
 def _same_virtual_host(one: Site, other: Site) -> bool:
@@ -300,6 +299,5 @@ def _start_keeper(state: State) -> None:
     deadline = time.monotonic() + 60
     while not (state.folder / "booted").exists():
         if started.returncode != 0 or not state.alive or time.monotonic() > deadline:
-            message = f"the lab's keeper did not boot the hosts:\n{log.read_text()[-4000:]}"
-            raise NotReadyError(message)
+            raise NotReadyError(f"the lab's keeper did not boot the hosts:\n{log.read_text()[-4000:]}")
         time.sleep(0.02)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tests.lab import kernel
 from tests.lab.errors import NotUpError
-from tests.lab.state import ProcessId
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tests.lab.state import ProcessId
 
 T = TypeVar("T")
 
@@ -30,8 +33,7 @@ class LabNetwork:
     @property
     def namespace(self) -> Path:
         if not self._keeper.alive:
-            message = "the lab has ended: its keeper is gone"
-            raise NotUpError(message)
+            raise NotUpError("the lab has ended: its keeper is gone")
         return Path(f"/proc/{self._keeper.pid}/ns/net")
 
     def enter(self) -> None:

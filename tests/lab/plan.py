@@ -10,16 +10,20 @@ import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.lab import authority, inventory, zone
 from tests.lab.fleet import CA, ZONE, Fleet, Host
 from tests.lab.handshake import fingerprint
-from tests.lab.image import Image
 from tests.lab.initial import Bundle, OldAuthority, lay_out
 from tests.lab.seed import SeedFile, link
 from tests.lab.servers import UNITS, configuration
 from tests.lab.state import ProcessId, State
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.lab.image import Image
 
 GATEWAY = "10.77.0.1"
 _CA_ADDRESS = "10.77.0.2"

@@ -14,12 +14,15 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.lab.errors import LabError, NotUpError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BASE = Path("/run/notafter-lab")
 CGROUP_PREFIX = "notafter-lab-"
@@ -40,8 +43,7 @@ class ProcessId:
     def of(cls, pid: int) -> ProcessId:
         fields = _stat(pid)
         if fields is None:
-            message = f"process {pid} has ended"
-            raise LabError(message)
+            raise LabError(f"process {pid} has ended")
         return cls(pid, int(fields[19]))
 
     @property
@@ -58,7 +60,7 @@ class ProcessId:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat that follow the command: state, parent, …"""
+    """The fields of /proc/PID/stat that follow the command, the state first."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -74,8 +76,7 @@ class State:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,29}", self.name):
-            message = f"{self.name!r} is no name for a lab: a-z, 0-9 and -, at most 30"
-            raise LabError(message)
+            raise LabError(f"{self.name!r} is no name for a lab: a-z, 0-9 and -, at most 30")
 
     @property
     def folder(self) -> Path:
@@ -94,16 +95,14 @@ class State:
         try:
             self.folder.mkdir(mode=0o700)
         except FileExistsError:
-            message = f"a lab named {self.name} is up already: `down` first"
-            raise LabError(message) from None
+            raise LabError(f"a lab named {self.name} is up already: `down` first") from None
         self.record("starter", ProcessId.of(os.getpid()))
 
     def facts(self) -> dict[str, object]:
         try:
             text = self.facts_file.read_text(encoding="utf-8")
         except FileNotFoundError:
-            message = f"no lab named {self.name} is up"
-            raise NotUpError(message) from None
+            raise NotUpError(f"no lab named {self.name} is up") from None
         facts: dict[str, object] = json.loads(text)
         return facts
 
@@ -165,8 +164,7 @@ def cgroup_root() -> Path:
         _, place, kind, *_ = line.split()
         if kind == "cgroup2":
             return Path(place)
-    message = "this machine has no cgroup2 mounted; systemd in the hosts needs it"
-    raise LabError(message)
+    raise LabError("this machine has no cgroup2 mounted; systemd in the hosts needs it")
 
 
 def _remove_cgroup(cgroup: Path) -> None:
@@ -182,8 +180,7 @@ def _remove_cgroup(cgroup: Path) -> None:
             return
         except OSError:
             if time.monotonic() > deadline:
-                message = f"processes in {cgroup} do not end"
-                raise LabError(message) from None
+                raise LabError(f"processes in {cgroup} do not end") from None
             time.sleep(0.02)
         else:
             return
@@ -197,8 +194,7 @@ def _await_end(role: str, process: ProcessId) -> None:
     deadline = time.monotonic() + 10
     while process.alive:
         if time.monotonic() > deadline:
-            message = f"process {process.pid} ({role}) does not end"
-            raise LabError(message)
+            raise LabError(f"process {process.pid} ({role}) does not end")
         time.sleep(0.01)
 
 

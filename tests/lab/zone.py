@@ -55,12 +55,7 @@ def seed(fleet: Fleet, addresses: dict[str, str], secret: str) -> list[SeedFile]
     """Knot's files: an address for every host and for every name of every site."""
     config = _CONFIG.format(address=addresses[CA], key_name=_KEY_NAME, secret=secret, zone=ZONE)
     owners = [(f"{host}.{ZONE}", address) for host, address in addresses.items()]
-    owners += [
-        (name, addresses[host])
-        for site in fleet.sites
-        for name in site.names
-        for host in site.hosts
-    ]
+    owners += [(name, addresses[host]) for site in fleet.sites for name in site.names for host in site.hosts]
     records = [f"{name}. 60 A {address}\n" for name, address in dict.fromkeys(owners)]
     zone = _START.format(ca=CA, zone=ZONE) + "".join(records)
     return [

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tests.lab.fleet import Fleet, Host, Service
-from tests.lab.seed import SeedFile
 from tests.lab.servers import apache, haproxy, nginx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.lab.seed import SeedFile
 
 _RENDER: dict[Service, Callable[[Fleet, Host], list[SeedFile]]] = {
     Service.NGINX: nginx.render,

@@ -38,8 +38,7 @@ def render(fleet: Fleet, host: Host) -> list[SeedFile]:
         link("/etc/apache2/conf-enabled/fqdn.conf", "../conf-available/fqdn.conf"),
     ]
     files += [
-        link(f"/etc/apache2/mods-enabled/{module}", f"../mods-available/{module}")
-        for module in _MODULES
+        link(f"/etc/apache2/mods-enabled/{module}", f"../mods-available/{module}") for module in _MODULES
     ]
     for _, members in groupby(sites, key=_virtual_host):
         files += _files_of(list(members), plain=plain)
@@ -71,9 +70,7 @@ def _files_of(sites: list[Site], *, plain: bool) -> list[SeedFile]:
     text = _SECURE.format(**values) + (_PLAIN.format(**values) if plain else "")
     return [
         SeedFile(f"/etc/apache2/sites-available/{first.key}.conf", text),
-        link(
-            f"/etc/apache2/sites-enabled/{first.key}.conf", f"../sites-available/{first.key}.conf"
-        ),
+        link(f"/etc/apache2/sites-enabled/{first.key}.conf", f"../sites-available/{first.key}.conf"),
         SeedFile(f"{first.document_root}/index.html", f"{first.names[0]}\n"),
     ]
 
