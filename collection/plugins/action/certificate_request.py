@@ -17,6 +17,9 @@ ARGUMENTS: dict[str, t.Any] = {
     "key_type": {"type": "str", "default": "ec-256"},
     "renew_before": {"type": "int"},
     "force": {"type": "bool", "default": False},
+    "account": {"type": "str", "default": "default"},
+    "ca": {"type": "dict"},
+    "challenge": {"type": "dict"},
 }
 
 
@@ -45,17 +48,24 @@ class ActionModule(ActionBase):
                 certificate=None if held is None or current is None else _described(held, current),
                 csr=None,
                 attempt=None,
+                thumbprint=None,
             )
             if reason is None or self._task.check_mode:
                 result["changed"] = reason is not None
                 return result
-            request = {key: arguments[key] for key in ("name", "names", "key_type")}
-            result.update(carrier.send(self, {"op": "request", **request}, variables))
+            result.update(carrier.send(self, _request(arguments), variables))
         except carrier.HostProgramError as error:
             result.update(failed=True, msg=str(error), reason=error.kind)
             return result
         result["changed"] = True
         return result
+
+
+def _request(arguments: dict[str, t.Any]) -> dict[str, t.Any]:
+    request = {key: arguments[key] for key in ("name", "names", "key_type", "account")}
+    if (arguments["challenge"] or {}).get("mode") == "stateless":
+        request["directory"] = (arguments["ca"] or {}).get("directory")
+    return {"op": "request", **request}
 
 
 def _described(held: dict[str, t.Any], facts: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -50,6 +50,16 @@ options:
     description: Whether to make a request although the present certificate will do.
     type: bool
     default: false
+  account:
+    description: Which of the issuer's own ACME accounts the certificate is to be asked for with.
+    type: str
+    default: default
+  ca:
+    description: The CA, as M(notafter.tls.acme_sh_certificate) takes it.
+    type: dict
+  challenge:
+    description: The challenge, as M(notafter.tls.acme_sh_certificate) takes it.
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -83,6 +93,11 @@ attempt:
   returned: success
   type: str
   sample: shop-5f2c
+thumbprint:
+  description: What the servers answer http-01 with, when the challenge is http-01 in mode stateless and something is due; else null.
+  returned: success
+  type: str
+  sample: dWtUqW6UVg4FqYcFH8oZyGFuZXQ0P0UzJ1jWcB0xkXo
 key_type:
   description: The kind of key.
   returned: success

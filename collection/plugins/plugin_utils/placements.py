@@ -55,3 +55,26 @@ def deployments(
                 }
             )
     return found
+
+
+def challenges(
+    hostvars: Mapping[str, Mapping[str, t.Any]], certificates: Sequence[str], server: str
+) -> list[dict[str, t.Any]]:
+    """What one server must answer for http-01 by itself: for each account, the names by service.
+
+    Only certificates that are to be signed in this run count; each entry is what the module
+    `acme_challenge_answer` takes.
+    """
+    wanted: dict[str, dict[str, list[str]]] = {}
+    for certificate in certificates:
+        variables = hostvars[certificate]
+        challenge = variables.get("certificate_challenge") or {}
+        thumbprint = variables.get("certificate_thumbprint") or (variables.get("issue_request") or {}).get("thumbprint")
+        if challenge.get("mode") != "stateless" or not thumbprint:
+            continue
+        for wish in variables.get("certificate_deployments") or []:
+            if wish.get("server") != server:
+                continue
+            names = wanted.setdefault(str(thumbprint), {}).setdefault(str(wish["service"]), [])
+            names += [name for name in variables["certificate_names"] if name not in names]
+    return [{"thumbprint": thumbprint, "services": services} for thumbprint, services in wanted.items()]

@@ -68,11 +68,9 @@ def _apply_again(name: str) -> List[str]:
     service = services.get(name)
     if not service.running():
         return []
-    test = commands.run(service.test_command(), COMMAND_SECONDS)
-    if test.returncode != 0:
-        return ["%s's configuration test fails: %s" % (name, test.said())]
-    reload = commands.run(service.reload_command(), COMMAND_SECONDS)
-    return [] if reload.returncode == 0 else ["%s's reload fails: %s" % (name, reload.said())]
+    problem = first_trouble(service, service.test_commands(), "configuration test")
+    problem = problem or first_trouble(service, service.reload_commands(), "reload")
+    return [problem] if problem else []
 
 
 def _refuse_shared_files(placements: List[Placement]) -> None:
@@ -157,7 +155,8 @@ class _Group:
                 raise Stop("blocked_by_host", "config_test_failed", message)
 
     def _test(self, name: str) -> Optional[str]:
-        return _trouble(self.services[name].test_command(), "the configuration test")
+        service = self.services[name]
+        return first_trouble(service, service.test_commands(), "configuration test")
 
     def _look(self, when: str) -> None:
         """Asks every endpoint once and notes what it serves."""
@@ -207,7 +206,8 @@ class _Group:
                 raise HostError("config_test_failed", "with the new files %s" % problem)
         state.failpoint("tested")
         for name in self.running:
-            problem = _trouble(self.services[name].reload_command(), "the reload")
+            service = self.services[name]
+            problem = first_trouble(service, service.reload_commands(), "reload")
             if problem:
                 raise HostError("reload_failed", problem)
         state.failpoint("reloaded")
@@ -252,11 +252,12 @@ class _Group:
         )
 
 
-def _trouble(argv: List[str], what: str) -> Optional[str]:
-    """Why a command of the service did not succeed, None when it did."""
-    result = commands.run(argv, COMMAND_SECONDS)
-    if result.timed_out:
-        return "%s (%s) did not end within %d s" % (what, " ".join(argv), COMMAND_SECONDS)
-    if result.returncode != 0:
-        return "%s (%s) fails: %s" % (what, " ".join(argv), result.said())
+def first_trouble(service: Any, argvs: List[List[str]], what: str) -> Optional[str]:
+    """Why one of a service's commands did not succeed (a server may run several times); None when all did."""
+    for argv in argvs:
+        result = commands.run(argv, COMMAND_SECONDS, env=service.command_environment())
+        if result.timed_out:
+            return "the %s (%s) did not end within %d s" % (what, " ".join(argv), COMMAND_SECONDS)
+        if result.returncode != 0:
+            return "the %s (%s) fails: %s" % (what, " ".join(argv), result.said())
     return None

@@ -13,7 +13,7 @@ from typing import Any, Dict
 
 from .errors import HostError
 
-OPERATIONS = ("bundle", "deploy", "probe", "request", "scan", "sign")
+OPERATIONS = ("answer", "bundle", "deploy", "probe", "request", "scan", "sign")
 BEGIN = "-----BEGIN NOTAFTER ANSWER-----"
 END = "-----END NOTAFTER ANSWER-----"
 

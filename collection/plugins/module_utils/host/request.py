@@ -5,11 +5,18 @@
 
 from typing import Any, Dict
 
-from . import custody
+from . import accounts, custody
 from .order import checked_names
 
 
 def run(request: Dict[str, Any]) -> Dict[str, Any]:
-    """`{"name", "names", "key_type"}` → `{"csr", "attempt"}`; asking twice gives the same."""
+    """`{"name", "names", "key_type", "account", "directory"}` → `{"csr", "attempt", "thumbprint"}`.
+
+    Asking twice gives the same. The thumbprint is that of the issuer's own account for the CA,
+    which the servers answer http-01 with; null unless a directory is named.
+    """
     names = checked_names(request.get("names"))
-    return custody.request(request["name"], names, request.get("key_type") or "ec-256")
+    answer: Dict[str, Any] = dict(custody.request(request["name"], names, request.get("key_type") or "ec-256"))
+    directory = request.get("directory")
+    answer["thumbprint"] = accounts.own(request.get("account"), directory).thumbprint() if directory else None
+    return answer
