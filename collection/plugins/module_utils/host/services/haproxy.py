@@ -1,0 +1,248 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HAProxy: the files that each running process was started with, read as HAProxy reads them."""
+
+import os
+import re
+import shlex
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from . import _reading
+from ._base import Report, Service
+from ._haproxy_binds import Binds
+from ._haproxy_syntax import Reading, newer
+from ._machine import Process
+
+# Options of the command line that are followed by a value.
+_VALUED = ("-C", "-L", "-N", "-S", "-f", "-m", "-n", "-p", "-x")
+_DEFAULTS = ("/etc/default/haproxy", "/etc/sysconfig/haproxy")
+
+
+class Instance(NamedTuple):
+    """One process (or none yet): the program, its options, its files and where it was started."""
+
+    program: Optional[str]
+    options: List[str]
+    files: List[str]
+    folder: str
+    environment: Dict[str, str]
+    process: Optional[Process]
+
+
+class HAProxy(Service):
+    """Reads the configuration; HAProxy has no command that prints it."""
+
+    name = "haproxy"
+    process_names = ("haproxy",)
+    config = "/etc/haproxy/haproxy.cfg"
+    defaults = _DEFAULTS
+
+    def program(self):
+        # type: () -> Optional[str]
+        return self.machine.find(self.process_names, ("/opt/haproxy/sbin", "/usr/local/haproxy/sbin"))
+
+    def found(self):
+        # type: () -> bool
+        return self.program() is not None or self.running() or os.path.exists(self.config)
+
+    def version(self):
+        # type: () -> Optional[str]
+        program = self.instances()[0].program
+        return None if program is None else self.ask_version([program, "-v"], r"version (\S+)")
+
+    def instances(self):
+        # type: () -> List[Instance]
+        """Every process with files of its own; that of the system's service when none runs."""
+        found = []
+        for process in self.masters():
+            options = given(process.arguments[1:])
+            folder = self.machine.folder(process) or "/"
+            program = self.machine.executable(process) or self.program()
+            files = _files(options)
+            if files and not any(one.files == files and one.folder == folder for one in found):
+                environment = self.machine.environment(process)
+                found.append(Instance(program, options, files, folder, environment, process))
+        return found or [self._idle()]
+
+    def _idle(self):
+        # type: () -> Instance
+        """What the system's service would start."""
+        environment = {"CONFIG": self.config}
+        for path in self.defaults:
+            environment.update(_assignments(path))
+        options = ["-f", environment["CONFIG"]] + given(_split(environment.get("EXTRAOPTS", "")))
+        return Instance(self.program(), options, _files(options), "/", environment, None)
+
+    def scan(self, report):
+        # type: (Report) -> None
+        self.name_strangers(report)
+        for instance in self.instances():
+            folder = os.path.join(instance.folder, _last(instance.options, "-C"))
+            reading = Reading(instance.environment, _Predicate(self, instance), self._warn_to(report))
+            for file in instance.files:
+                for path in self._expanded(report, os.path.join(folder, file)):
+                    self._read(report, reading, path)
+            Binds(reading, folder, report, self.name).report_bindings()
+
+    @staticmethod
+    def _warn_to(report):
+        # type: (Report) -> Any
+        return lambda message, file, line: report.warning(message, file, line)
+
+    @staticmethod
+    def _expanded(report, path):
+        # type: (Report, str) -> List[str]
+        """A folder stands for the .cfg files in it."""
+        if not os.path.isdir(_reading.raw(path)):
+            return [path]
+        names = report.reader.names(path)
+        return [os.path.join(path, name) for name in names if name.endswith(".cfg") and not name.startswith(".")]
+
+    @staticmethod
+    def _read(report, reading, path):
+        # type: (Report, Reading, str) -> None
+        try:
+            reading.read(report.reader.config(path), path)
+        except _reading.Unreadable as error:
+            report.warning("%s is not read: %s" % (path, error.message), path)
+
+    def test_commands(self):
+        # type: () -> List[List[str]]
+        return [
+            [one.program or "haproxy", "-c", "-q"] + _folder_options(one.options) + _file_options(one.files)
+            for one in self.instances()
+        ]
+
+    def reload_commands(self):
+        # type: () -> List[List[str]]
+        """systemd's reload; a master is told by SIGUSR2; a single process is followed by a new one."""
+        commands = []
+        for one in self.instances():
+            if one.process is None:
+                continue
+            by_systemd = self.machine.reload_by_systemd(one.process)
+            if by_systemd is not None:
+                commands.append(by_systemd)
+            elif self._is_master(one.process):
+                commands.append(["kill", "-USR2", str(one.process.pid)])
+            else:
+                daemon = [] if "-D" in one.options else ["-D"]
+                commands.append([one.program or "haproxy"] + one.options + daemon + ["-sf", str(one.process.pid)])
+        return commands
+
+    def _is_master(self, process):
+        # type: (Process) -> bool
+        if any(word in ("-W", "-Ws") for word in process.arguments):
+            return True
+        return any(one.parent == process.pid for one in self.machine.processes(self.process_names))
+
+    def command_environment(self):
+        # type: () -> Dict[str, str]
+        """The variables that the running process was started with: its configuration may use them."""
+        kept = ("PATH", "HOME", "LC_ALL", "LANG", "PWD", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
+        environment = self.instances()[0].environment
+        return {
+            name: value
+            for name, value in environment.items()
+            if name not in kept and not name.startswith("HAPROXY_")
+        }
+
+
+class _Predicate:
+    """Judges what a condition asks of HAProxy itself; asks it once, when a condition asks at all."""
+
+    def __init__(self, service, instance):
+        # type: (HAProxy, Instance) -> None
+        self.service = service
+        self.program = instance.program
+        self._said = None  # type: Optional[str]
+
+    def __call__(self, name, arguments):
+        # type: (str, List[str]) -> Optional[bool]
+        if name not in ("feature", "version_atleast", "version_before") or not arguments:
+            return None
+        match = re.search(r"version (\S+)", self._about())
+        if match is None:
+            return None
+        if name == "feature":
+            return ("+" + arguments[0]) in self._about().split()
+        return (newer(match.group(1)) >= newer(arguments[0])) == (name == "version_atleast")
+
+    def _about(self):
+        # type: () -> str
+        if self._said is None:
+            answer = self.service.machine.ask([self.program, "-vv"], 10.0) if self.program else None
+            self._said = "" if answer is None else _reading.text(answer.stdout)
+        return self._said
+
+
+def given(words):
+    # type: (List[str]) -> List[str]
+    """The options of a command line without those that tell of the processes before it."""
+    found = []  # type: List[str]
+    at = 0
+    while at < len(words):
+        word = words[at]
+        at += 1
+        if word in ("-sf", "-st"):
+            while at < len(words) and words[at].isdigit():
+                at += 1
+        elif word == "-x":
+            at += 1
+        elif word == "--":
+            return found + [part for file in words[at:] for part in ("-f", file)]
+        elif word in _VALUED:
+            found.extend(words[at - 1 : at + 1])
+            at += 1
+        else:
+            found.append(word)
+    return found
+
+
+def _files(options):
+    # type: (List[str]) -> List[str]
+    return [value for option, value in zip(options, options[1:]) if option == "-f"]
+
+
+def _last(options, name):
+    # type: (List[str], str) -> str
+    return ([value for option, value in zip(options, options[1:]) if option == name] or [""])[-1]
+
+
+def _folder_options(options):
+    # type: (List[str]) -> List[str]
+    folder = _last(options, "-C")
+    return ["-C", folder] if folder else []
+
+
+def _file_options(files):
+    # type: (List[str]) -> List[str]
+    return [word for file in files for word in ("-f", file)]
+
+
+def _split(value):
+    # type: (str) -> List[str]
+    try:
+        return shlex.split(value)
+    except ValueError:
+        return value.split()
+
+
+def _assignments(path):
+    # type: (str) -> Dict[str, str]
+    """The NAME=VALUE lines of a file that systemd reads as an environment."""
+    try:
+        with open(path, "rb") as handle:
+            lines = _reading.text(handle.read(256 * 1024)).splitlines()
+    except OSError:
+        return {}
+    found = {}
+    for line in lines:
+        name, equals, value = line.strip().partition("=")
+        if equals and name.isidentifier():
+            found[name] = " ".join(_split(value))
+    return found
+
+
+SERVICE = HAProxy
