@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 from ..errors import HostError
 
-KINDS = ("nginx",)
+KINDS = ("apache", "haproxy", "nginx")
 
 
 def get(name, machine=None):

@@ -145,8 +145,10 @@ class Report:
             raise _reading.Exhausted("the configuration names too many certificates")
         place = _material.Place([], None, None, [])
         if certificate is not None:
-            place = self.materials.place(certificate, key, chain)
-            managed_by = managed_by or self.managers.of([certificate, key or certificate])
+            certificate = _reading.tidy(certificate)
+            key = certificate if key is None else _reading.tidy(key)
+            place = self.materials.place(certificate, key, chain and _reading.tidy(chain))
+            managed_by = managed_by or self.managers.of([certificate, key])
         self.bindings.append(
             {
                 "service": service,

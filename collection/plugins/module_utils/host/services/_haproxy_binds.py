@@ -212,7 +212,7 @@ class Binds:
             folder = os.path.join(folder, os.path.dirname(line.file), ".." if self.origin == "parent" else "")
         elif self.origin not in ("", "current"):
             folder = os.path.join(folder, self.origin)
-        return os.path.normpath(os.path.join(folder, base, value))
+        return _reading.tidy(os.path.join(folder, base, value))
 
     def _write(self, use, listeners):
         # type: (Use, List[str]) -> None

@@ -8,12 +8,13 @@ Follows HAProxy's configuration manual, sections 2.2 (quoting), 2.3 (environment
 """
 
 import re
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 _SPECIAL = re.compile(r"[\\'\"#$]")
 _PLAIN = re.compile(r"[^\\'\"# \t\r$]+")
 _VARIABLE = re.compile(r"\$(?:\{(\.?[A-Za-z_][A-Za-z0-9_]*)(\[\*\])?(?:-([^}]*))?\}|(\.?[A-Za-z_][A-Za-z0-9_]*))")
 _HEX = re.compile(r"x([0-9A-Fa-f]{2})")
+_VALUE_LIMIT = 64 * 1024
 _SIGNS = {"n": "\n", "r": "\r", "t": "\t"}
 _TOKEN = re.compile(r"\s*(&&|\|\||!(?!=)|[()]|[^\s()&|!]+)")
 
@@ -238,6 +239,7 @@ class Reading:
     def __init__(self, environment, predicate, warn):
         # type: (Dict[str, str], Callable[[str, List[str]], Optional[bool]], Callable[[str, str, int], None]) -> None
         self.environment = dict(environment)
+        self.asked = set()  # type: Set[str]
         self.predicate = predicate
         self.warn = warn
         self.sections = []  # type: List[Section]
@@ -268,11 +270,18 @@ class Reading:
     def _variables(self, file, number, section):
         # type: (str, int, Section) -> Environment
         own = {".FILE": file, ".LINE": str(number), ".SECTION": section.name or section.kind}
-        return lambda name: own.get(name, self.environment.get(name))
+
+        def value(name):
+            # type: (str) -> Optional[str]
+            self.asked.add(name)
+            return own.get(name, self.environment.get(name))
+
+        return value
 
     def _predicate(self, name, arguments):
         # type: (str, List[str]) -> Optional[bool]
         if name == "defined":
+            self.asked.add(arguments[0])
             return arguments[0] in self.environment
         if name in ("streq", "strneq", "strstr") and len(arguments) == 2:
             if name == "strstr":
@@ -284,7 +293,7 @@ class Reading:
         # type: (List[str]) -> None
         name = found[1] if len(found) > 1 else ""
         if found[0] == "setenv" or (found[0] == "presetenv" and name not in self.environment):
-            self.environment[name] = found[2] if len(found) > 2 else ""
+            self.environment[name] = found[2][:_VALUE_LIMIT] if len(found) > 2 else ""
         elif found[0] == "unsetenv":
             for one in found[1:]:
                 self.environment.pop(one, None)

@@ -144,6 +144,8 @@ class Machine:
     def foreign(self, pid):
         # type: (int) -> bool
         """Whether a process lives in a container, where paths and commands mean something else."""
+        if self._pid_depth(pid) > self._pid_depth("self"):
+            return True
         root = "%s/%d/root" % (self.proc, pid)
         try:
             if os.readlink(root) != "/":
@@ -151,7 +153,7 @@ class Machine:
             theirs, ours = os.stat(root + "/."), os.stat("/")
             return (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino)
         except OSError:
-            return self._pid_depth(pid) > self._pid_depth("self")
+            return False
 
     def _pid_depth(self, pid):
         # type: (object) -> int

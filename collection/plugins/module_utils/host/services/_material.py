@@ -54,10 +54,10 @@ class Materials:
         self._exposed = {}  # type: Dict[str, bool]
 
     def place(self, certificate, key, chain):
-        # type: (str, Optional[str], Optional[str]) -> Place
+        # type: (str, str, Optional[str]) -> Place
         """The files that a server reads for one certificate."""
         first = self.look(certificate)
-        files = [dict(first.fact, kind=self._kind(first, key, chain))]
+        files = [dict(first.fact, kind=_kind(first, key == certificate, chain is not None))]
         problems = list(first.problems)
         issuers = first.certificates[1:]
         if not first.certificates and not first.problems:
@@ -69,11 +69,11 @@ class Materials:
             problems.extend(second.problems)
             if not issuers:
                 issuers = second.certificates[1:] if repeated else second.certificates
-        if key is not None and key != certificate:
+        if key != certificate:
             third = self.look(key)
             files.append(dict(third.fact, kind="combined" if third.certificates else "key"))
             problems.extend(third.problems)
-        problems.extend(self._key_problems(certificate, key or certificate))
+        problems.extend(self._key_problems(certificate, key))
         leaf = first.certificates[0] if first.certificates else None
         return Place(files, leaf, self._chain(issuers), problems)
 
@@ -83,13 +83,6 @@ class Materials:
         if path not in self._looks:
             self._looks[path] = self._look(path)
         return self._looks[path]
-
-    @staticmethod
-    def _kind(look, key, chain):
-        # type: (Look, Optional[str], Optional[str]) -> str
-        if look.has_key or key is None or key == look.fact["path"]:
-            return "combined"
-        return "leaf" if chain is not None and len(look.certificates) < 2 else "fullchain"
 
     def _chain(self, fingerprints):
         # type: (List[str]) -> Optional[str]
@@ -153,6 +146,14 @@ class Materials:
         if (certificate, key) not in self._fits:
             self._fits[certificate, key] = _misfit(certificate, key)
         return self._fits[certificate, key]
+
+
+def _kind(look, with_key, with_chain):
+    # type: (Look, bool, bool) -> str
+    """What a certificate's own file has to hold, given what else the server reads."""
+    if look.has_key or with_key:
+        return "combined"
+    return "leaf" if with_chain and len(look.certificates) < 2 else "fullchain"
 
 
 def _target(path):

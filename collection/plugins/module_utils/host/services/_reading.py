@@ -76,6 +76,13 @@ def real(path):
         return path
 
 
+def tidy(path):
+    # type: (str) -> str
+    """A path without `..` and the like, where it then still leads to the same place."""
+    normal = os.path.normpath(path)
+    return normal if normal == path or real(normal) == real(path) else path
+
+
 def status(path):
     # type: (str) -> Optional[os.stat_result]
     """What stat says of a path, None when it says nothing."""

@@ -6,7 +6,7 @@
 import os
 import re
 import shlex
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional
 
 from . import _reading
 from ._base import Report, Service
@@ -59,7 +59,8 @@ class HAProxy(Service):
             options = given(process.arguments[1:])
             folder = self.machine.folder(process) or "/"
             program = self.machine.executable(process) or self.program()
-            files = _files(options)
+            folder = os.path.join(folder, _last(options, "-C"))
+            files = [os.path.join(folder, file) for file in _files(options)]
             if files and not any(one.files == files and one.folder == folder for one in found):
                 environment = self.machine.environment(process)
                 found.append(Instance(program, options, files, folder, environment, process))
@@ -78,17 +79,20 @@ class HAProxy(Service):
         # type: (Report) -> None
         self.name_strangers(report)
         for instance in self.instances():
-            folder = os.path.join(instance.folder, _last(instance.options, "-C"))
-            reading = Reading(instance.environment, _Predicate(self, instance), self._warn_to(report))
-            for file in instance.files:
-                for path in self._expanded(report, os.path.join(folder, file)):
-                    self._read(report, reading, path)
-            Binds(reading, folder, report, self.name).report_bindings()
+            reading = self._reading(instance, report)
+            Binds(reading, instance.folder, report, self.name).report_bindings()
 
-    @staticmethod
-    def _warn_to(report):
-        # type: (Report) -> Any
-        return lambda message, file, line: report.warning(message, file, line)
+    def _reading(self, instance, report):
+        # type: (Instance, Report) -> Reading
+        def warn(message, file, line):
+            # type: (str, str, int) -> None
+            report.warning(message, file, line)
+
+        reading = Reading(instance.environment, _Predicate(self, instance), warn)
+        for file in instance.files:
+            for path in self._expanded(report, file):
+                self._read(report, reading, path)
+        return reading
 
     @staticmethod
     def _expanded(report, path):
@@ -110,7 +114,7 @@ class HAProxy(Service):
     def test_commands(self):
         # type: () -> List[List[str]]
         return [
-            [one.program or "haproxy", "-c", "-q"] + _folder_options(one.options) + _file_options(one.files)
+            [one.program or "haproxy", "-c", "-C", one.folder] + [word for file in one.files for word in ("-f", file)]
             for one in self.instances()
         ]
 
@@ -139,14 +143,10 @@ class HAProxy(Service):
 
     def command_environment(self):
         # type: () -> Dict[str, str]
-        """The variables that the running process was started with: its configuration may use them."""
-        kept = ("PATH", "HOME", "LC_ALL", "LANG", "PWD", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
-        environment = self.instances()[0].environment
-        return {
-            name: value
-            for name, value in environment.items()
-            if name not in kept and not name.startswith("HAPROXY_")
-        }
+        """Those variables of the running process that its configuration uses, and no others."""
+        instance = self.instances()[0]
+        asked = self._reading(instance, Report(_reading.Reader())).asked
+        return {name: value for name, value in instance.environment.items() if name in asked}
 
 
 class _Predicate:
@@ -208,17 +208,6 @@ def _files(options):
 def _last(options, name):
     # type: (List[str], str) -> str
     return ([value for option, value in zip(options, options[1:]) if option == name] or [""])[-1]
-
-
-def _folder_options(options):
-    # type: (List[str]) -> List[str]
-    folder = _last(options, "-C")
-    return ["-C", folder] if folder else []
-
-
-def _file_options(files):
-    # type: (List[str]) -> List[str]
-    return [word for file in files for word in ("-f", file)]
 
 
 def _split(value):

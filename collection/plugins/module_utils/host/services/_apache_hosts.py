@@ -1,0 +1,250 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the virtual hosts of an Apache show to whom: listeners, names, certificates."""
+
+import os
+import re
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from . import _reach
+from ._apache_syntax import Directive, Host, Reading
+
+_ADDRESS = re.compile(r"(\[[^\]]*\]|[^:]*)(?::([0-9]{1,5}|\*))?")
+_UNRESOLVED = re.compile(r"\$\{([^}]*)\}")
+_EVERY = ("*", "_default_", "0.0.0.0")  # noqa: S104 - spellings of "every address"
+
+
+class Address(NamedTuple):
+    """An address (or `*`) and a port; a port of 0 is any."""
+
+    host: str
+    port: int
+
+
+class Pair(NamedTuple):
+    """A certificate with its key (None: in the same file), and the directive that names it."""
+
+    certificate: str
+    key: Optional[str]
+    directive: Directive
+
+
+class Hosts:
+    """The main server and all virtual hosts; `report_bindings` writes what handshakes reach."""
+
+    def __init__(self, reading, report, service):
+        # type: (Reading, Any, str) -> None
+        self.reading = reading
+        self.report = report
+        self.service = service
+        self.listens = [one for one in map(self._listen, reading.main.all("listen")) if one is not None]
+        self.managed = self._managed()
+
+    def report_bindings(self):
+        # type: () -> None
+        defaults = {}  # type: Dict[Address, Host]
+        addresses = {}  # type: Dict[int, List[Address]]
+        for host in self.reading.hosts:
+            found = [one for one in map(self._address, host.addresses) if one is not None]
+            addresses[id(host)] = found
+            for address in found:
+                defaults.setdefault(address, host)
+        claims = {}  # type: Dict[Address, _reach.Claims]
+        for host in self.reading.hosts:
+            names = self._names(host)
+            reached = []
+            for address in addresses[id(host)]:
+                owned = claims.setdefault(address, _reach.Claims(True)).claim(host, names)
+                default = defaults[address]
+                if (owned or default is host) and self._tls(default):
+                    reached.extend((listener, owned) for listener in self._listeners(address))
+            if self._tls(host):
+                self._report(host, names, _reach.grouped(_once(reached)))
+        self._report_main([address for found in addresses.values() for address in found])
+
+    def _report_main(self, taken):
+        # type: (List[Address]) -> None
+        """The main server answers where no virtual host does."""
+        covered = {address for address in taken}
+        left = []
+        for listen in self.listens:
+            ways = (listen, Address(listen.host, 0), Address("*", listen.port), Address("*", 0))
+            if not covered.intersection(ways):
+                left.append(_text(listen))
+        if left and self._tls(self.reading.main):
+            self._report(self.reading.main, [], [([], left)])
+
+    def _listen(self, directive):
+        # type: (Directive) -> Optional[Address]
+        value = directive.arguments[0] if directive.arguments else ""
+        address = Address("*", int(value)) if re.fullmatch("[0-9]{1,5}", value) else _address(value)
+        if address is None or address.port == 0:
+            self._warn("Listen %s is not understood" % value, directive)
+            return None
+        return address
+
+    def _address(self, value):
+        # type: (str) -> Optional[Address]
+        address = _address(value)
+        if address is None:
+            self.report.warning("the address %s of a virtual host is not understood" % value)
+        return address
+
+    def _listeners(self, address):
+        # type: (Address) -> List[str]
+        """Where the server listens for a virtual host's address."""
+        found = []
+        for listen in self.listens:
+            if address.port not in (0, listen.port):
+                continue
+            if address.host == "*" or address.host == listen.host:
+                found.append(_text(listen))
+            elif listen.host == "*" or (listen.host == "[::]" and address.host.startswith("[")):
+                found.append(_text(Address(address.host, listen.port)))
+        return found
+
+    def _tls(self, host):
+        # type: (Host) -> bool
+        engine = host.last("sslengine") or self.reading.main.last("sslengine")
+        value = engine.arguments[0].lower() if engine is not None and engine.arguments else "off"
+        if value == "optional" and engine is not None:
+            self._warn("SSLEngine optional: no handshake at once, nothing is looked for there", engine)
+        return value == "on"
+
+    def _names(self, host):
+        # type: (Host) -> List[str]
+        name = host.last("servername")
+        values = [re.sub(r"^[a-z]+://", "", name.arguments[0]).split(":")[0]] if name and name.arguments else []
+        for directive in host.all("serveralias"):
+            values.extend(directive.arguments)
+        found = []  # type: List[str]
+        for value in values:
+            spelled = self._spelled(value, host)
+            if spelled is not None and spelled not in found:
+                found.append(spelled)
+        return found
+
+    def _spelled(self, value, host):
+        # type: (str, Host) -> Optional[str]
+        plain = _reach.plain(value)
+        if plain is None and ("*" in value or "?" in value):
+            return _reach.pattern(value)
+        if plain is None:
+            self.report.warning("the server name %s cannot be asked for" % value[:100], host.place.file, host.place.number)
+        return plain
+
+    def _report(self, host, names, groups):
+        # type: (Host, List[str], List[Tuple[List[str], List[str]]]) -> None
+        if not groups:
+            self.report.warning(
+                "no handshake reaches this virtual host: others have its names, or nothing listens there",
+                host.place.file,
+                host.place.number,
+            )
+            groups = [(names, [])]
+        managed = next((self.managed[name] for name in names if name in self.managed), None)
+        if managed is not None:
+            for own, listeners in groups:
+                self._managed_binding(managed, own, listeners)
+            return
+        pairs = self._pairs(host)
+        if not pairs:
+            message = "a TLS virtual host without a certificate"
+            self.report.warning(message, host.place.file, host.place.number)
+        chain = host.last("sslcertificatechainfile") or self.reading.main.last("sslcertificatechainfile")
+        for pair in pairs:
+            for own, listeners in groups:
+                self._binding(pair, chain, own, listeners)
+
+    def _pairs(self, host):
+        # type: (Host) -> List[Pair]
+        certificates = host.all("sslcertificatefile") or self.reading.main.all("sslcertificatefile")
+        keys = host.all("sslcertificatekeyfile") or self.reading.main.all("sslcertificatekeyfile")
+        values = [directive.arguments[0] for directive in keys if directive.arguments]
+        return [
+            Pair(one.arguments[0], values[position] if position < len(values) else None, one)
+            for position, one in enumerate(certificates)
+            if one.arguments
+        ]
+
+    def _binding(self, pair, chain, names, listeners):
+        # type: (Pair, Optional[Directive], List[str], List[str]) -> None
+        issuers = chain.arguments[0] if chain is not None and chain.arguments else None
+        reasons = [why for why in map(_unresolved, (pair.certificate, pair.key, issuers)) if why]
+        self.report.binding(
+            self.service,
+            pair.directive.file,
+            pair.directive.line,
+            None if reasons else self.reading.path(pair.certificate),
+            key=None if pair.key is None else self.reading.path(pair.key),
+            chain=None if issuers is None else self.reading.path(issuers),
+            names=names,
+            listeners=listeners,
+            problems=[("unresolved", why) for why in reasons],
+        )
+
+    def _managed(self):
+        # type: () -> Dict[str, Directive]
+        """The names that mod_md gets certificates for, by the directive that says so."""
+        found = {}  # type: Dict[str, Directive]
+        for host in [self.reading.main] + self.reading.hosts:
+            for directive in host.all("mdomain"):
+                for name in directive.arguments:
+                    if name.lower() not in ("auto", "manual"):
+                        found.setdefault(name.lower(), directive)
+        return found
+
+    def _managed_binding(self, directive, names, listeners):
+        # type: (Directive, List[str], List[str]) -> None
+        store = self.reading.main.last("mdstoredir")
+        folder = self.reading.path(store.arguments[0] if store is not None and store.arguments else "md")
+        folder = os.path.join(folder, "domains", directive.arguments[0])
+        self.report.binding(
+            self.service,
+            directive.file,
+            directive.line,
+            os.path.join(folder, "pubcert.pem"),
+            key=os.path.join(folder, "privkey.pem"),
+            names=names,
+            listeners=listeners,
+            managed_by="mod_md",
+        )
+
+    def _warn(self, message, directive):
+        # type: (str, Directive) -> None
+        self.report.warning(message, directive.file, directive.line)
+
+
+def _address(value):
+    # type: (str) -> Optional[Address]
+    match = _ADDRESS.fullmatch(value.lower())
+    if match is None or not match.group(1):
+        return None
+    port = match.group(2)
+    return Address("*" if match.group(1) in _EVERY else match.group(1), int(port) if port and port != "*" else 0)
+
+
+def _text(address):
+    # type: (Address) -> str
+    return "%s:%d" % (address.host, address.port)
+
+
+def _once(reached):
+    # type: (List[Tuple[str, List[str]]]) -> List[Tuple[str, List[str]]]
+    found = {}  # type: Dict[str, List[str]]
+    for listener, names in reached:
+        found.setdefault(listener, names)
+    return list(found.items())
+
+
+def _unresolved(value):
+    # type: (Optional[str]) -> Optional[str]
+    if value is None:
+        return None
+    if value.startswith("pkcs11:"):
+        return "pkcs11: lies in a token, not in a file"
+    match = _UNRESOLVED.search(value)
+    if match:
+        return "%s: ${%s} is not defined" % (value, match.group(1))
+    return None if value else "an empty path"

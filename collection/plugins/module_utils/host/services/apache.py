@@ -1,0 +1,243 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Apache httpd: its files, read as it reads them, and held against its own dump of virtual hosts."""
+
+import os
+import re
+from typing import Dict, List, NamedTuple, Optional, Set, Tuple
+
+from . import _reading
+from ._apache_hosts import Hosts
+from ._apache_syntax import STATIC, Reading, lines
+from ._base import Report, Service
+from ._machine import Process
+
+_CONTROLS = ("apache2ctl", "apachectl")
+_LAYOUTS = (("/etc/apache2", "apache2.conf"), ("/etc/httpd", "conf/httpd.conf"), ("/usr/local/apache2", "conf/httpd.conf"))
+_BUILT_IN = re.compile(r'-D (HTTPD_ROOT|SERVER_CONFIG_FILE)="([^"]*)"')
+_DUMPED = re.compile(r"\((/[^\n]*):([0-9]+)\)$", re.MULTILINE)
+_ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
+_REFERENCE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
+
+
+class Instance(NamedTuple):
+    """One configuration in use: the program, its options, its root, its first file."""
+
+    program: Optional[str]
+    options: List[str]
+    root: str
+    config: str
+    defines: List[str]
+    environment: Dict[str, str]
+    master: Optional[Process]
+
+
+class Apache(Service):
+    """Reads the files, and asks a running server which virtual hosts it has made of them."""
+
+    name = "apache"
+    process_names = ("apache2", "httpd")
+    layouts = _LAYOUTS
+
+    def program(self):
+        # type: () -> Optional[str]
+        return self.machine.find(self.process_names, ("/usr/local/apache2/bin", "/opt/apache2/bin", "/opt/httpd/bin"))
+
+    def found(self):
+        # type: () -> bool
+        return self.program() is not None or self.running()
+
+    def version(self):
+        # type: () -> Optional[str]
+        return self._version(self.instances()[0].program)
+
+    def _version(self, program):
+        # type: (Optional[str]) -> Optional[str]
+        return None if program is None else self.ask_version([program, "-v"], r"Apache/(\S+)")
+
+    def instances(self):
+        # type: () -> List[Instance]
+        """Every configuration in use; the built-in one when nothing runs."""
+        found = {}  # type: Dict[Tuple[Optional[str], str], Instance]
+        for master in self.masters():
+            program = self.machine.executable(master) or self.program()
+            one = self._instance(program, master.arguments[1:], master)
+            found.setdefault((program, one.config), one)
+        return list(found.values()) or [self._instance(self.program(), [], None)]
+
+    def _instance(self, program, words, master):
+        # type: (Optional[str], List[str], Optional[Process]) -> Instance
+        options, defines = given(words)
+        said = dict(zip(options[::2], options[1::2]))
+        built_in = self._built_in(program)
+        root = said.get("-d", built_in["HTTPD_ROOT"])
+        config = os.path.join(root, said.get("-f", built_in["SERVER_CONFIG_FILE"]))
+        environment = self.machine.environment(master) if master is not None else {}
+        if not environment:
+            environment = _envvars(os.path.join(root, "envvars"), {"APACHE_CONFDIR": root})
+        return Instance(program, options, root, config, defines, environment, master)
+
+    def _built_in(self, program):
+        # type: (Optional[str]) -> Dict[str, str]
+        answer = self.machine.ask([program, "-V"], 10.0) if program else None
+        found = dict(_BUILT_IN.findall(_reading.text(answer.stdout))) if answer is not None else {}
+        root, config = next((one for one in self.layouts if os.path.isdir(one[0])), self.layouts[0])
+        return {"HTTPD_ROOT": found.get("HTTPD_ROOT", root), "SERVER_CONFIG_FILE": found.get("SERVER_CONFIG_FILE", config)}
+
+    def scan(self, report):
+        # type: (Report) -> None
+        self.name_strangers(report)
+        for instance in self.instances():
+            reading = Reading(
+                report.reader,
+                instance.root,
+                instance.environment,
+                instance.defines,
+                self._static(instance),
+                self._version(instance.program),
+                lambda message, file, line: report.warning(message, file or None, line or None),
+            )
+            self._commanded(instance, "-C", reading)
+            reading.file(instance.config)
+            self._commanded(instance, "-c", reading)
+            if instance.master is not None and self.machine.may_ask_as(instance.master):
+                self._hold_against_dump(instance, reading, report)
+            Hosts(reading, report, self.name).report_bindings()
+
+    @staticmethod
+    def _commanded(instance, option, reading):
+        # type: (Instance, str, Reading) -> None
+        """Directives of the command line, which Apache reads before (-C) or after (-c) the files."""
+        for name, value in zip(instance.options[::2], instance.options[1::2]):
+            if name == option:
+                reading.obey(lines(value, instance.config), reading.main)
+
+    def _static(self, instance):
+        # type: (Instance) -> List[str]
+        answer = self.machine.ask([instance.program, "-l"], 10.0) if instance.program else None
+        found = re.findall(r"^\s+(\S+\.c)$", _reading.text(answer.stdout), re.MULTILINE) if answer is not None else []
+        return found or list(STATIC)
+
+    def _hold_against_dump(self, instance, reading, report):
+        # type: (Instance, Reading, Report) -> None
+        """Drops the virtual hosts that the server itself does not have; names those that we missed."""
+        dumped = self._dump(instance, report)
+        if dumped is None:
+            return
+        ours = {(os.path.normpath(host.place.file), host.place.number) for host in reading.hosts}
+        for file, number in sorted(dumped - ours):
+            report.warning("a virtual host that only the server understands", file, number)
+        if not dumped & ours:
+            return
+        kept = []
+        for host in reading.hosts:
+            if host.by_macro or (os.path.normpath(host.place.file), host.place.number) in dumped:
+                kept.append(host)
+            else:
+                report.warning("a virtual host that the server does not have", host.place.file, host.place.number)
+        reading.hosts[:] = kept
+
+    def _dump(self, instance, report):
+        # type: (Instance, Report) -> Optional[Set[Tuple[str, int]]]
+        """The places of the virtual hosts as the server tells them."""
+        argv = [str(instance.program)] + _words(instance) + ["-t", "-D", "DUMP_VHOSTS"]
+        answer = self.machine.ask(argv, min(30.0, report.reader.seconds_left()), instance.environment)
+        if answer is None or answer.timed_out:
+            return None
+        if answer.returncode != 0:
+            report.warning("its own test of the configuration fails: %s" % answer.said(), instance.config)
+            return None
+        return {(os.path.normpath(file), int(line)) for file, line in _DUMPED.findall(_reading.text(answer.stdout))}
+
+    def test_commands(self):
+        # type: () -> List[List[str]]
+        return [self._control(one, "configtest") or self._direct(one) + ["-t"] for one in self.instances()]
+
+    def reload_commands(self):
+        # type: () -> List[List[str]]
+        return [
+            self.machine.reload_by_systemd(one.master)
+            or self._control(one, "graceful")
+            or self._direct(one) + ["-k", "graceful"]
+            for one in self.instances()
+            if one.master is not None
+        ]
+
+    def _control(self, instance, verb):
+        # type: (Instance, str) -> Optional[List[str]]
+        """The control script, which knows the environment, where it leads to this very configuration."""
+        program = self.machine.find(_CONTROLS, (os.path.dirname(instance.program or "/usr/sbin/apache2"),))
+        said = dict(zip(instance.options[::2], instance.options[1::2]))
+        defines = set(instance.defines) - {"FOREGROUND"}
+        if program is None or "-f" in said or "-c" in said or "-C" in said or defines:
+            return None
+        if "-d" not in said:
+            return [program, verb]
+        if not os.path.isfile(os.path.join(said["-d"], "envvars")):
+            return None
+        return ["env", "APACHE_CONFDIR=%s" % said["-d"], program, verb]
+
+    def _direct(self, instance):
+        # type: (Instance) -> List[str]
+        return [instance.program or "apache2"] + _words(instance)
+
+    def command_environment(self):
+        # type: () -> Dict[str, str]
+        """The variables that the running master was started with: its configuration uses them."""
+        environment = self.instances()[0].environment
+        return {name: value for name, value in environment.items() if name.startswith("APACHE_")}
+
+
+def given(words):
+    # type: (List[str]) -> Tuple[List[str], List[str]]
+    """The options (each with its value) and the defines that a master was started with."""
+    options = []  # type: List[str]
+    defines = []  # type: List[str]
+    at = 0
+    while at < len(words):
+        name, value = words[at][:2], words[at][2:]
+        at += 1
+        if name not in ("-d", "-f", "-C", "-c", "-D", "-k", "-e", "-E") or len(words[at - 1]) < 2:
+            continue
+        if not value and at < len(words):
+            value = words[at]
+            at += 1
+        if name == "-D":
+            defines.append(value)
+        elif name in ("-d", "-f", "-C", "-c"):
+            options.extend((name, value))
+    return options, defines
+
+
+def _words(instance):
+    # type: (Instance) -> List[str]
+    return instance.options + [word for name in instance.defines for word in ("-D", name)]
+
+
+def _envvars(path, known):
+    # type: (str, Dict[str, str]) -> Dict[str, str]
+    """The variables that a file of shell assignments sets; its conditions are not followed."""
+    found = dict(known, SUFFIX="")
+    try:
+        with open(path, "rb") as handle:
+            text = _reading.text(handle.read(256 * 1024))
+    except OSError:
+        return found
+    for line in text.splitlines():
+        match = _ASSIGNMENT.fullmatch(line)
+        if match is None or (match.group(1) == "SUFFIX"):
+            continue
+        value = match.group(2).split(" #")[0].strip()
+        if value[:1] in ("'", '"') and value[-1:] == value[:1]:
+            quote, value = value[0], value[1:-1]
+            if quote == "'":
+                found[match.group(1)] = value
+                continue
+        found[match.group(1)] = _REFERENCE.sub(
+            lambda reference: found.get(reference.group(1) or reference.group(2), ""), value
+        )[:4096]
+    return found
+
+
+SERVICE = Apache
