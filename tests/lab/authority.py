@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import ssl
+import subprocess
 import urllib.request
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -113,6 +115,12 @@ class Authority:
         body = {"certificate": certificate_pem, "ariResponse": json.dumps(response)}
         self._fetch(f"{self._management}/set-renewal-info/", json.dumps(body).encode())
 
+    def renewal_info(self, certificate_pem: str) -> dict[str, object]:
+        """What a client that asks for a certificate's renewal information is told now."""
+        url = f"{self.directory()['renewalInfo']}/{_renewal_id(certificate_pem)}"
+        answer: dict[str, object] = json.loads(self._fetch(url))
+        return answer
+
     def orders(self) -> int:
         """How many orders have been asked for since the lab came up."""
         return self._log().count("POST /order-plz ")
@@ -154,6 +162,19 @@ class Authority:
             return content
 
         return self._in_network(fetch)
+
+
+def _renewal_id(certificate_pem: str) -> str:
+    """The name that RFC 9773 section 4.1 gives a certificate: its issuer's key and its serial."""
+    command = ["openssl", "x509", "-noout", "-serial", "-ext", "authorityKeyIdentifier"]
+    said = subprocess.run(
+        command, input=certificate_pem, check=True, capture_output=True, text=True, timeout=30
+    ).stdout
+    serial = bytes.fromhex(said.partition("serial=")[2].split()[0])
+    key = bytes.fromhex(said.rpartition("Identifier:")[2].split()[0].replace("keyid", "").replace(":", ""))
+    # As DER has it: a first bit that is set would mean a negative number.
+    number = b"\0" + serial if serial[0] & 0x80 else serial
+    return ".".join(urlsafe_b64encode(part).decode().rstrip("=") for part in (key, number))
 
 
 def _rfc3339(moment: datetime) -> str:

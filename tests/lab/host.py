@@ -107,11 +107,13 @@ class LabHost:
         done = self.run(["pgrep", "-x", program], check=False)
         return [int(line) for line in done.stdout.split()]
 
-    def journal(self, lines: int = 40) -> str:
-        """The end of what the host's services have said."""
+    def journal(self, lines: int = 30) -> str:
+        """What failed on the host and why, and the end of what its services have said."""
         if not self.process.alive:
             return self._said()
-        return self.run(["journalctl", "--no-pager", "--quiet", "--lines", str(lines)], check=False).stdout
+        failed = ["systemctl", "status", "--state=failed", "--no-pager", "--lines=10"]
+        journal = ["journalctl", "--no-pager", "--quiet", "--lines", str(lines)]
+        return "".join(self.run(command, check=False).stdout for command in (failed, journal))
 
     def wait_until(self, condition: Callable[[], bool], complaint: str, seconds: float = 60) -> None:
         """Poll until something holds; else an error with the host's name and journal."""

@@ -26,6 +26,9 @@ def main(name: str) -> None:
     _leave_the_starter(state)
     plan = json.loads((state.folder / "plan.json").read_text(encoding="utf-8"))
     (state.folder / "plan.json").unlink()  # it has the hosts' private keys
+    # This handle stays open: it is the way back into the machine's network for `publish`.
+    machine = os.open("/proc/self/ns/net", os.O_RDONLY)
+    (state.folder / "machine-network").symlink_to(f"/proc/{os.getpid()}/fd/{machine}")
     kernel.unshare(kernel.CLONE_NEWNET | kernel.CLONE_NEWNS)
     kernel.mount(None, Path("/"), None, kernel.MS_REC | kernel.MS_PRIVATE)
     _ip(f"link set lo up\nlink add br0 type bridge\naddr add {plan['gateway']}/16 dev br0\nlink set br0 up\n")

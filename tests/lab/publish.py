@@ -16,14 +16,12 @@ from pathlib import Path
 from tests.lab import kernel
 from tests.lab.state import ProcessId, State
 
-#: The first process of the machine is in the machine's network; the caller may not be.
-_MACHINE_NETWORK = Path("/proc/1/ns/net")
-
 
 def main(name: str, lab_port: int, machine_port: int) -> None:
     state = State(name)
     keeper = state.processes()["keeper"]
-    kernel.enter_network(_MACHINE_NETWORK)
+    # Not simply where this process is: who asks for a door may be in the lab already.
+    kernel.enter_network(state.folder / "machine-network")
     door = _listen(machine_port)
     (state.cgroup / "keeper" / "cgroup.procs").write_text(str(os.getpid()), encoding="utf-8")
     state.record(f"publish-{machine_port}", ProcessId.of(os.getpid()))

@@ -27,7 +27,7 @@ def test_a_layout_that_the_server_does_not_know() -> None:
 
 
 def test_a_name_outside_of_the_zone() -> None:
-    with pytest.raises(FleetError, match="s.example.org is not below lab.test"):
+    with pytest.raises(FleetError, match=r"s\.example\.org is not below lab\.test"):
         Fleet("x", WEB, (Site("s", ("s.example.org",), ("web1",)),))
 
 

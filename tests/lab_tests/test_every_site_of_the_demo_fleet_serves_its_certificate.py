@@ -47,11 +47,10 @@ def test_a_client_that_trusts_the_old_root_gets_the_page(demo_lab: Lab, site: Si
     # A wildcard's page names the wildcard; HAProxy says what it was asked for.
     page = site.probe_name if site.service is Service.HAPROXY else site.names[0]
     for name in (site.probe_name, *site.names[1:]):
-        done = demo_lab.run(
-            ["curl", "--silent", "--show-error", "--noproxy", "*", "--cacert", str(demo_lab.old_root)]
-            + ["--resolve", f"{name}:{site.port}:{address}", "--write-out", " %{http_code}"]
-            + [f"https://{name}:{site.port}/"]
-        )
+        resolve = f"{name}:{site.port}:{address}"
+        curl = ["curl", "--silent", "--show-error", "--noproxy", "*", "--resolve", resolve]
+        curl += ["--cacert", str(demo_lab.old_root), "--write-out", " %{http_code}"]
+        done = demo_lab.run([*curl, f"https://{name}:{site.port}/"])
         assert done.stdout.replace(f":{site.port}", "") == f"{page}\n 200"
 
 

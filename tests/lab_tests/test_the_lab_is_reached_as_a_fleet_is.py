@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import sys
 import threading
@@ -32,20 +31,15 @@ def test_ansible_reaches_every_host_of_the_inventory(small_lab: Lab) -> None:
     assert reached == {"issuer", "web1", "apache1", "haproxy1"}
 
 
-def test_a_host_with_another_key_than_the_known_one_is_refused(small_lab: Lab) -> None:
-    web1 = small_lab.hosts["web1"]
+def test_a_host_with_another_key_than_the_known_one_is_refused(small_lab: Lab, tmp_path: Path) -> None:
     command = small_lab.ssh_command("web1")
-    assert small_lab.run([*command, "true"]).returncode == 0
+    known = small_lab.folder / "known_hosts"
+    assert small_lab.run([*command, "hostname"]).stdout == "web1\n"
 
-    place = "/etc/ssh/ssh_host_ed25519_key"
-    web1.run(["mv", place, f"{place}.real"])
-    web1.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", place])
-    web1.run(["systemctl", "reload", "ssh"])
-    try:
-        done = small_lab.run([*command, "true"], check=False)
-    finally:
-        web1.run(["mv", f"{place}.real", place])
-        web1.run(["systemctl", "reload", "ssh"])
+    forged = tmp_path / "known_hosts"
+    others_key = next(line for line in known.read_text().splitlines() if ",apache1," in line).split()[2]
+    forged.write_text(f"{small_lab.hosts['web1'].address} ssh-ed25519 {others_key}\n")
+    done = small_lab.run([part.replace(str(known), str(forged)) for part in command], check=False)
 
     assert done.returncode == 255
     assert "HOST IDENTIFICATION HAS CHANGED" in done.stderr
@@ -81,16 +75,6 @@ def test_a_port_of_the_lab_is_published_on_the_machine(raise_lab: RaiseLab) -> N
     lab.down()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 5)
-
-
-def test_the_machine_itself_has_no_way_into_the_lab(small_lab: Lab) -> None:
-    address = small_lab.hosts["web1"].address
-    assert small_lab.run(["ip", "route", "get", address]).returncode == 0
-
-    ip = shutil.which("ip")
-    assert ip is not None
-    with pytest.raises(OSError, match=r"timed out|unreachable|refused"):
-        socket.create_connection((address, 443), 0.5)
 
 
 def test_a_thread_can_enter_the_network(small_lab: Lab) -> None:
