@@ -1,0 +1,84 @@
+"""What a running job may fetch: the secrets of its own items, with the job's own token."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from notafter.api.schema import Output
+from notafter.api.service import Bearer, ServiceDep
+from notafter.domain.errors import NotAuthenticated
+from notafter.lifecycle import handout
+from notafter.store.database import Session
+from notafter.store.tables import JobRow
+
+router = APIRouter(prefix="/jobs/{job_id}", tags=["runs"])
+
+
+class Account(Output):
+    """The ACME account that signs."""
+
+    private_key: str
+    url: str | None
+
+
+class Credentials(Output):
+    """What the signing task needs."""
+
+    account: Account
+    dns_variables: dict[str, str]
+
+
+class Bundle(Output):
+    """One version of a certificate, with its key."""
+
+    fingerprint_sha256: str
+    certificate: str
+    chain: str
+    private_key: str
+
+
+@router.get("/credentials/{certificate}")
+def credentials(
+    desk: ServiceDep,
+    bearer: Bearer,
+    response: Response,
+    job_id: int,
+    certificate: str,
+) -> Credentials:
+    """Give the signing task its account and its DNS variables."""
+    response.headers["Cache-Control"] = "no-store"
+    with desk.database.read() as session:
+        job = _opened(session, bearer, job_id)
+        found = handout.credentials(session, desk.custodian, job, certificate)
+    return Credentials(
+        account=Account(private_key=found.private_key, url=found.account_url),
+        dns_variables=found.variables,
+    )
+
+
+@router.get("/bundle/{certificate}")
+def bundle(  # noqa: PLR0913, PLR0917 -- FastAPI's way to take parts of a request
+    desk: ServiceDep,
+    bearer: Bearer,
+    response: Response,
+    job_id: int,
+    certificate: str,
+    fingerprint: Annotated[str | None, Query(pattern="^[0-9a-f]{64}$")] = None,
+) -> Bundle:
+    """Give the deploy task a version that is on record; 404 while it is not."""
+    response.headers["Cache-Control"] = "no-store"
+    with desk.database.read() as session:
+        job = _opened(session, bearer, job_id)
+        found = handout.bundle(session, desk.custodian, job, certificate, fingerprint)
+    return Bundle(
+        fingerprint_sha256=found.fingerprint,
+        certificate=found.certificate,
+        chain=found.chain,
+        private_key=found.private_key,
+    )
+
+
+def _opened(session: Session, bearer: Bearer, job_id: int) -> JobRow:
+    if bearer is None:
+        raise NotAuthenticated("a job's token is needed")
+    return handout.opened_by(session, job_id, bearer.credentials)

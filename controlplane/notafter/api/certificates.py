@@ -1,0 +1,253 @@
+"""Certificates: what they are, where they serve, what happens next."""
+
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from notafter.api.jobs import JobShort, short
+from notafter.api.schema import After, Input, Limit, Output, Page
+from notafter.api.service import Caller, ServiceDep
+from notafter.domain.certificate import Challenge, ChallengeType, Health, HttpMode, KeyType, health
+from notafter.domain.deployment import Sync, sync, why_deploy
+from notafter.domain.renewal import why_due
+from notafter.lifecycle import adopt, request
+from notafter.lifecycle.adopt import Terms
+from notafter.store import certificates, deployments, versions
+from notafter.store.database import Session
+from notafter.store.tables import CertificateRow, DeploymentRow, VersionRow
+
+router = APIRouter(prefix="/certificates", tags=["certificates"])
+
+
+class NextStep(Output):
+    """What happens next, in words."""
+
+    due: bool
+    code: str
+    sentence: str
+    at: datetime | None
+
+
+class CertificateShort(Output):
+    """A certificate in a list."""
+
+    id: int
+    key: str
+    names: list[str]
+    key_type: str
+    adopted: bool
+    health: Health
+    fingerprint: str | None
+    not_after: datetime | None
+    deployments: int
+    failures: int
+    last_problem: str | None
+    next_step: NextStep
+
+
+class Version(Output):
+    """One certificate that was issued or found."""
+
+    fingerprint: str
+    serial: str
+    issuer: str
+    not_before: datetime
+    not_after: datetime
+    origin: str
+    created_at: datetime
+    revoked_at: datetime | None
+    window_start: datetime | None
+    window_end: datetime | None
+    window_explanation: str | None
+    pem: str
+    chain_pem: str
+
+
+class Deployment(Output):
+    """One place where it serves."""
+
+    key: str
+    server: str
+    service: str
+    path: str
+    config_file: str
+    names: list[str]
+    listeners: list[str]
+    sync: Sync
+    live_fingerprint: str | None
+    file_fingerprint: str | None
+    verified_at: datetime | None
+    managed_by: str | None
+    failures: int
+    last_problem: str | None
+    next_step: NextStep
+
+
+class Certificate(CertificateShort):
+    """A certificate with all that belongs to it."""
+
+    account: str | None
+    credential: str | None
+    challenge: dict[str, str] | None
+    profile: str | None
+    renew_before_seconds: int | None
+    versions: list[Version]
+    places: list[Deployment]
+
+
+class AdoptWish(Input):
+    """How adopted certificates are to be renewed."""
+
+    account: str
+    challenge: ChallengeType
+    mode: HttpMode | None = None
+    webroot: str | None = None
+    credential: str | None = None
+    provider: str | None = None
+    key_type: KeyType | None = None
+    profile: str | None = None
+    issuer: str | None = None
+    renew_before_seconds: Annotated[int | None, Field(ge=1)] = None
+
+    def terms(self) -> Terms:
+        """Return the wish as the rooms below understand it."""
+        before = self.renew_before_seconds
+        return Terms(
+            account=self.account,
+            challenge=Challenge(self.challenge, self.provider, self.mode, self.webroot),
+            credential=self.credential,
+            key_type=self.key_type,
+            profile=self.profile,
+            issuer_host=self.issuer,
+            renew_before=timedelta(seconds=before) if before is not None else None,
+        )
+
+
+@router.get("")
+def page(desk: ServiceDep, _: Caller, after: After = 0, limit: Limit = 50) -> Page[CertificateShort]:
+    """List the certificates."""
+    now = desk.clock()
+    with desk.database.read() as session:
+        rows = certificates.page(session, after, limit + 1)
+        shown = [_short(session, row, now) for row in rows[:limit]]
+    return Page(items=shown, next=shown[-1].id if len(rows) > limit else None)
+
+
+@router.get("/{certificate_id}")
+def detail(desk: ServiceDep, _: Caller, certificate_id: int) -> Certificate:
+    """Show one certificate, its versions and where it serves."""
+    with desk.database.read() as session:
+        return _detail(session, certificates.get(session, certificate_id), desk.clock())
+
+
+@router.post("/{certificate_id}/adopt")
+def adopt_one(desk: ServiceDep, _: Caller, certificate_id: int, wish: AdoptWish) -> Certificate:
+    """Adopt a certificate: from here on it renews by itself."""
+    now = desk.clock()
+    with desk.database.write() as session:
+        rows = adopt.adopt(session, [certificate_id], wish.terms(), now)
+        return _detail(session, rows[0], now)
+
+
+@router.post("/{certificate_id}/renew", status_code=HTTPStatus.ACCEPTED)
+def renew(desk: ServiceDep, who: Caller, certificate_id: int) -> JobShort:
+    """Ask for a renewal now; asking again while a job is at it gives the same job."""
+    with desk.database.write() as session:
+        job = short(request.renew(session, [certificate_id], who, desk.clock()))
+    desk.wake()
+    return job
+
+
+@router.post("/{certificate_id}/verify", status_code=HTTPStatus.ACCEPTED)
+def verify(desk: ServiceDep, who: Caller, certificate_id: int) -> JobShort:
+    """Ask what is really served where this certificate should be."""
+    with desk.database.write() as session:
+        job = short(request.verify(session, [certificate_id], who, desk.clock()))
+    desk.wake()
+    return job
+
+
+def _short(session: Session, row: CertificateRow, now: datetime) -> CertificateShort:
+    facts = certificates.facts(session, row)
+    decision = why_due(facts, now)
+    current = row.current
+    return CertificateShort(
+        id=row.id,
+        key=row.key,
+        names=row.names,
+        key_type=row.key_type,
+        adopted=facts.adopted,
+        health=health(facts, now),
+        fingerprint=current.fingerprint if current else None,
+        not_after=current.not_after if current else None,
+        deployments=len(row.deployments),
+        failures=row.failures,
+        last_problem=row.last_problem,
+        next_step=NextStep(
+            due=decision.due,
+            code=decision.reason.code,
+            sentence=decision.reason.sentence,
+            at=decision.at,
+        ),
+    )
+
+
+def _detail(session: Session, row: CertificateRow, now: datetime) -> Certificate:
+    return Certificate(
+        **_short(session, row, now).model_dump(),
+        account=row.account.name if row.account else None,
+        credential=row.credential.name if row.credential else None,
+        challenge=row.challenge,
+        profile=row.profile,
+        renew_before_seconds=row.renew_before_seconds,
+        versions=[_version(version) for version in versions.of_certificate(session, row.id)],
+        places=[_deployment(session, place, now) for place in row.deployments],
+    )
+
+
+def _version(row: VersionRow) -> Version:
+    return Version(
+        fingerprint=row.fingerprint,
+        serial=row.serial,
+        issuer=row.issuer,
+        not_before=row.not_before,
+        not_after=row.not_after,
+        origin=row.origin.value,
+        created_at=row.created_at,
+        revoked_at=row.revoked_at,
+        window_start=row.ari_start,
+        window_end=row.ari_end,
+        window_explanation=row.ari_explanation,
+        pem=row.pem,
+        chain_pem=row.chain_pem,
+    )
+
+
+def _deployment(session: Session, row: DeploymentRow, now: datetime) -> Deployment:
+    facts = deployments.facts(session, row)
+    decision = why_deploy(facts, now)
+    return Deployment(
+        key=row.key,
+        server=row.server.name,
+        service=row.service,
+        path=row.path,
+        config_file=row.config_file,
+        names=row.names,
+        listeners=row.listeners,
+        sync=sync(facts),
+        live_fingerprint=row.live_fingerprint,
+        file_fingerprint=row.file_fingerprint,
+        verified_at=row.verified_at,
+        managed_by=row.managed_by,
+        failures=row.failures,
+        last_problem=row.last_problem,
+        next_step=NextStep(
+            due=decision.due,
+            code=decision.reason.code,
+            sentence=decision.reason.sentence,
+            at=decision.at,
+        ),
+    )

@@ -1,0 +1,76 @@
+"""Errors → answers (RFC 9457); the only place that knows which HTTP status an error has."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from notafter.domain import errors
+
+log = structlog.get_logger(__name__)
+
+#: The nearest entry of an error's own line of parents counts.
+STATUS: Mapping[type[errors.NotafterError], HTTPStatus] = {
+    errors.InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.Conflict: HTTPStatus.CONFLICT,
+    errors.NotAuthenticated: HTTPStatus.UNAUTHORIZED,
+    errors.CaError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.NotafterError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+_TYPE = "application/problem+json"
+
+
+def answer(status: int, code: str, detail: str, **more: object) -> JSONResponse:
+    """Return a problem document."""
+    title = HTTPStatus(status).phrase
+    body = {
+        "type": f"urn:notafter:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+    }
+    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
+    return JSONResponse({**body, **more}, status, headers=headers, media_type=_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Teach an app to answer errors so."""
+    app.add_exception_handler(errors.NotafterError, _named)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unnamed)
+
+
+def _named(_request: Request, error: Exception) -> JSONResponse:
+    kind = next(kind for kind in type(error).__mro__ if kind in STATUS)
+    return answer(STATUS[kind], _code(type(error).__name__), str(error))
+
+
+def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    """Say which field is wrong and why; what was sent is not sent back."""
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    wrong = [
+        {"field": ".".join(str(part) for part in one["loc"]), "problem": str(one["msg"])} for one in found
+    ]
+    told = "; ".join(f"{one['field']}: {one['problem']}" for one in wrong[:5])
+    return answer(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-input", told, errors=wrong[:50])
+
+
+def _http(_request: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
+    return answer(status, _code(HTTPStatus(status).name.title().replace("_", "")), HTTPStatus(status).phrase)
+
+
+def _unnamed(request: Request, error: Exception) -> JSONResponse:
+    log.error("a request broke off", path=request.url.path, error=type(error).__name__, exc_info=error)
+    return answer(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "something broke; the log says what")
+
+
+def _code(name: str) -> str:
+    return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).strip("-")

@@ -1,0 +1,32 @@
+"""The shapes that all nouns share: strict input, pages."""
+
+from typing import Annotated, Generic, TypeVar
+
+from fastapi import Query
+from pydantic import BaseModel, ConfigDict
+
+T = TypeVar("T")
+
+
+class Input(BaseModel):
+    """What a client sends: nothing that we do not know."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, str_max_length=100_000)
+
+
+class Output(BaseModel):
+    """What a client gets."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Page(BaseModel, Generic[T]):
+    """Some of many; `next` is where the following page begins."""
+
+    items: list[T]
+    next: int | None
+
+
+Limit = Annotated[int, Query(ge=1, le=200)]
+After = Annotated[int, Query(ge=0, le=2**53)]
+Before = Annotated[int | None, Query(ge=1, le=2**53)]

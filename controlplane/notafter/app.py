@@ -1,0 +1,200 @@
+"""The composition root: settings → database, custody, workers, clockwork, API."""
+
+import contextlib
+import resource
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import FrameType
+
+import structlog
+import uvicorn
+
+from notafter.api import application
+from notafter.api.service import Service
+from notafter.custody.custodian import Custodian
+from notafter.custody.kek import KekSource
+from notafter.domain.errors import RunnerError, SettingsError
+from notafter.lifecycle import recovery, scheduler
+from notafter.lifecycle.due import Limits
+from notafter.lifecycle.record import Desk
+from notafter.lifecycle.unlock import unlock
+from notafter.lifecycle.work import Worker
+from notafter.runner.run import Workshop, runtime_folder
+from notafter.settings import Settings
+from notafter.store.database import Database
+
+log = structlog.get_logger(__name__)
+
+_IDLE_SECONDS = 1.0
+_STOP_SECONDS = 30.0
+
+
+def clock() -> datetime:
+    """Read the clock; everything below takes `now` as an argument."""
+    return datetime.now(UTC)  # noqa: TID251 -- this is the edge
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """The opened rooms of one process."""
+
+    settings: Settings
+    database: Database
+    custodian: Custodian
+    workshop: Workshop
+    limits: Limits
+
+    @property
+    def desk(self) -> Desk:
+        """Where results are written."""
+        return Desk(self.database, self.custodian)
+
+
+def database(settings: Settings) -> Database:
+    """Return the database, unopened."""
+    return Database(settings.database)
+
+
+@contextlib.contextmanager
+def rooms(settings: Settings) -> Iterator[Rooms]:
+    """Open the rooms: the schema up to date, custody with the right key."""
+    opened = database(settings)
+    try:
+        opened.migrate()
+        yield Rooms(
+            settings=settings,
+            database=opened,
+            custodian=unlock(opened, _kek(settings)),
+            workshop=_workshop(settings),
+            limits=Limits(
+                certificates_per_job=settings.certificates_per_job,
+                scan_interval=settings.scan_interval,
+            ),
+        )
+    finally:
+        opened.close()
+
+
+def serve(settings: Settings) -> None:
+    """Run everything until somebody says stop."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold keys
+    with _listening(settings) as sock, rooms(settings) as opened:
+        _check_project(opened.workshop)
+        recovery.recover(opened.database, opened.workshop, clock())
+        _Process(opened, sock).run()
+
+
+class _Process:
+    """The threads of a serving process, and how they end: no new work, then the API last."""
+
+    def __init__(self, opened: Rooms, sock: socket.socket) -> None:
+        self.opened = opened
+        self.sock = sock
+        self.asked = threading.Event()
+        self.stop_claiming = threading.Event()
+        self.cancel = threading.Event()
+        self.wake = threading.Event()
+        service = Service(opened.database, opened.custodian, clock, self.wake.set)
+        config = uvicorn.Config(
+            application.create(service),
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=5,
+        )
+        self.server = uvicorn.Server(config)
+
+    def run(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        settings = self.opened.settings
+        web = threading.Thread(target=self.server.run, kwargs={"sockets": [self.sock]}, name="api")
+        web.start()
+        workers = [threading.Thread(target=self._work, name=f"worker-{n}") for n in range(settings.workers)]
+        for thread in workers:
+            thread.start()
+        clockwork = scheduler.start(
+            self.opened.database,
+            self.opened.workshop,
+            clock,
+            self.opened.limits,
+            settings.tick_seconds,
+        )
+        log.info("serving", address=settings.host, port=settings.port)
+        while not self.asked.wait(1.0) and web.is_alive():
+            pass
+        log.info("stopping")
+        self.stop_claiming.set()
+        self.wake.set()
+        clockwork.shutdown(wait=False)
+        self._drain(workers)
+        self.server.should_exit = True
+        web.join(_STOP_SECONDS)
+        log.info("stopped")
+
+    def _drain(self, workers: list[threading.Thread]) -> None:
+        """Let running jobs end by themselves for a while; the API still serves them."""
+        deadline = clock().timestamp() + self.opened.settings.drain_seconds
+        for thread in workers:
+            thread.join(max(0.0, deadline - clock().timestamp()))
+        self.cancel.set()
+        for thread in workers:
+            thread.join(_STOP_SECONDS)
+
+    def _work(self) -> None:
+        worker = Worker(self.opened.desk, self.opened.workshop, clock, self.cancel)
+        while not self.stop_claiming.is_set():
+            try:
+                worked = worker.step()
+            except Exception:  # the worker's edge: the next step may fare better
+                log.exception("a step broke off")
+                worked = False
+            if not worked:
+                self.wake.wait(min(_IDLE_SECONDS, self.opened.settings.tick_seconds))
+                self.wake.clear()
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked.set()
+
+
+@contextlib.contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    """Take the port first, so that a second instance stops here and touches nothing."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((settings.host, settings.port))
+            sock.listen(128)
+        except OSError as error:
+            raise SettingsError(
+                f"{settings.host} port {settings.port} cannot be used: {error.strerror}."
+                " Is another notafter running? Choose another port with NOTAFTER_PORT.",
+            ) from error
+        yield sock
+
+
+def _check_project(workshop: Workshop) -> None:
+    if not (workshop.project / "playbooks" / "renew.yml").is_file():
+        raise RunnerError(
+            f"{workshop.project} has no playbooks/renew.yml: set NOTAFTER_PROJECT to the project's folder",
+        )
+    if workshop.inventory is not None and not workshop.inventory.exists():
+        raise RunnerError(f"there is no inventory {workshop.inventory}: set NOTAFTER_INVENTORY")
+
+
+def _kek(settings: Settings) -> KekSource:
+    return KekSource(settings.kek_path, settings.kek.get_secret_value() if settings.kek else None)
+
+
+def _workshop(settings: Settings) -> Workshop:
+    return Workshop(
+        project=settings.project.expanduser().resolve(),
+        inventory=settings.inventory_path,
+        runtime=runtime_folder(settings.home),
+        api_url=settings.runs_reach,
+        timeout=settings.job_timeout_seconds,
+    )

@@ -1,0 +1,1 @@
+"""What we ask of certificate authorities ourselves; the only room that speaks HTTP to others."""

@@ -1,0 +1,114 @@
+"""Commands that show what is: certificates, deployments, servers, jobs."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from notafter.app import clock
+from notafter.cli.answer import AsJson, rooms, show
+from notafter.domain.certificate import health
+from notafter.domain.deployment import Sync, sync
+from notafter.domain.renewal import why_due
+from notafter.domain.server import presence
+from notafter.store import certificates, deployments, jobs, servers
+from notafter.store.database import Session
+from notafter.store.tables import CertificateRow, DeploymentRow, JobRow, ServerRow
+
+cli = typer.Typer()
+
+_ALL = 1_000_000
+
+
+@cli.command("certificates")
+def list_certificates(as_json: AsJson = False) -> None:
+    """List the certificates and what happens to them next."""
+    now = clock()
+    with rooms() as opened, opened.database.read() as session:
+        rows = [_certificate(session, row, now) for row in certificates.page(session, 0, _ALL)]
+    show(rows, as_json)
+
+
+@cli.command("deployments")
+def list_deployments(as_json: AsJson = False) -> None:
+    """List the places where certificates serve."""
+    with rooms() as opened, opened.database.read() as session:
+        rows = [
+            _deployment(session, place)
+            for row in certificates.page(session, 0, _ALL)
+            for place in row.deployments
+        ]
+    show(rows, as_json)
+
+
+@cli.command("servers")
+def list_servers(as_json: AsJson = False) -> None:
+    """List the servers."""
+    with rooms() as opened, opened.database.read() as session:
+        rows = [_server(row) for row in servers.page(session, 0, _ALL)]
+    show(rows, as_json)
+
+
+@cli.command("jobs")
+def list_jobs(
+    limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the latest jobs."""
+    with rooms() as opened, opened.database.read() as session:
+        rows = [_job(row) for row in jobs.page(session, None, limit)]
+    show(rows, as_json)
+
+
+def _certificate(session: Session, row: CertificateRow, now: datetime) -> dict[str, Any]:
+    facts = certificates.facts(session, row)
+    states = [sync(deployments.facts(session, place)) for place in row.deployments]
+    return {
+        "certificate": row.key,
+        "names": row.names,
+        "key": row.key_type,
+        "health": health(facts, now).value,
+        "ends": row.current.not_after if row.current else None,
+        "fingerprint": row.current.fingerprint if row.current else None,
+        "in sync": f"{sum(state is Sync.IN_SYNC for state in states)}/{len(states)}",
+        "next": why_due(facts, now).reason.sentence,
+        "problem": row.last_problem,
+    }
+
+
+def _deployment(session: Session, row: DeploymentRow) -> dict[str, Any]:
+    return {
+        "deployment": row.key,
+        "certificate": row.certificate.key,
+        "server": row.server.name,
+        "service": row.service,
+        "path": row.path,
+        "sync": sync(deployments.facts(session, row)).value,
+        "live": row.live_fingerprint or row.file_fingerprint,
+        "verified": row.verified_at,
+        "problem": row.last_problem,
+    }
+
+
+def _server(row: ServerRow) -> dict[str, Any]:
+    return {
+        "server": row.name,
+        "presence": presence(row.last_seen_at, row.last_missed_at).value,
+        "scanned": row.last_scan_at,
+        "problems": len(row.problems),
+        "problem": row.last_problem,
+    }
+
+
+def _job(row: JobRow) -> dict[str, Any]:
+    return {
+        "job": row.id,
+        "kind": row.kind.value,
+        "state": row.state.value,
+        "reason": row.reason,
+        "by": row.requested_by,
+        "created": row.created_at,
+        "finished": row.finished_at,
+        "items": len(row.items),
+        "message": row.message,
+    }

@@ -1,0 +1,53 @@
+"""All commands together, and how each one ends."""
+
+import sys
+
+import typer
+
+from notafter import __version__, app, logs, settings
+from notafter.cli import lists, means, wishes
+from notafter.cli.answer import say
+from notafter.domain.errors import NotafterError
+
+cli = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Automated TLS certificate life-cycle for server fleets.",
+)
+cli.add_typer(wishes.cli)
+cli.add_typer(lists.cli)
+cli.add_typer(means.token_cli, name="token")
+cli.add_typer(means.account_cli, name="account")
+cli.add_typer(means.dns_cli, name="dns")
+
+_FAILED = 1
+
+
+@cli.command()
+def serve() -> None:
+    """Run the scheduler, the workers and the API until SIGTERM."""
+    app.serve(settings.load())
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database up to this program's schema."""
+    database = app.database(settings.load())
+    say(f"the database is at revision {database.migrate()}")
+
+
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    say(__version__)
+
+
+def main() -> None:
+    """Run a command; what we can name ends in one line and exit code 1."""
+    logs.configure()
+    try:
+        cli()
+    except NotafterError as error:
+        print(f"notafter: {error}", file=sys.stderr)  # noqa: T201 -- the one line
+        sys.exit(_FAILED)

@@ -1,0 +1,100 @@
+"""Commands that set work going: tick, scan, adopt, renew, verify."""
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from notafter.app import clock
+from notafter.cli.answer import AsJson, as_text, rooms, say
+from notafter.domain.certificate import Challenge, ChallengeType, HttpMode, KeyType
+from notafter.domain.errors import InvalidInput
+from notafter.lifecycle import adopt, due, request
+from notafter.lifecycle.adopt import Terms
+from notafter.store import accounts
+
+cli = typer.Typer()
+
+_WHO = "command line"
+
+
+@cli.command()
+def tick() -> None:
+    """Look once for what is due, and queue jobs for it; `serve` carries them out."""
+    with rooms() as opened:
+        made = due.tick(opened.database, clock(), opened.limits)
+    say(f"jobs queued: {', '.join(str(job) for job in made)}" if made else "nothing is due")
+
+
+@cli.command()
+def scan(names: Annotated[list[str] | None, typer.Argument(metavar="SERVER")] = None) -> None:
+    """Queue a scan of these servers, or of the whole inventory."""
+    with rooms() as opened, opened.database.write() as session:
+        say(f"job {request.scan(session, names or [], _WHO, clock()).id} will scan")
+
+
+@cli.command("adopt")
+def adopt_command(  # noqa: PLR0913, PLR0917 -- one parameter an option
+    account_name: Annotated[str, typer.Option("--account", help="The CA account that issues.")],
+    challenge: Annotated[ChallengeType, typer.Option(help="How the names are proved.")],
+    ids: Annotated[list[str] | None, typer.Argument(metavar="CERTIFICATE")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that fit these terms.")] = False,
+    dns: Annotated[str | None, typer.Option(help="The DNS credential, for dns-01.")] = None,
+    mode: Annotated[HttpMode | None, typer.Option(help="Who answers, for http-01.")] = None,
+    webroot: Annotated[str | None, typer.Option(help="The folder, for --mode webroot.")] = None,
+    key_type: Annotated[KeyType | None, typer.Option(help="Else as it is today.")] = None,
+    profile: Annotated[str | None, typer.Option(help="The CA's profile.")] = None,
+    issuer: Annotated[str | None, typer.Option(help="The inventory host with acme.sh.")] = None,
+    renew_before: Annotated[float | None, typer.Option(help="Seconds before the end.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Adopt found certificates: from here on they renew by themselves."""
+    if everything == bool(ids):
+        raise InvalidInput("name certificates to adopt, or say --all")
+    with rooms() as opened, opened.database.write() as session:
+        provider = accounts.credential_by_name(session, dns).provider if dns else None
+        terms = Terms(
+            account=account_name,
+            challenge=Challenge(challenge, provider, mode, webroot),
+            credential=dns,
+            key_type=key_type,
+            profile=profile,
+            issuer_host=issuer,
+            renew_before=timedelta(seconds=renew_before) if renew_before else None,
+        )
+        if everything:
+            adopted, refused = adopt.adopt_all(session, terms, clock())
+        else:
+            wanted = [_number(one) for one in ids or []]
+            adopted, refused = adopt.adopt(session, wanted, terms, clock()), []
+        keys = [row.key for row in adopted]
+    refusals = {f"crt-{one.certificate_id}": one.sentence for one in refused}
+    if as_json:
+        as_text({"adopted": keys, "refused": refusals})
+        return
+    say(f"adopted: {', '.join(keys) or 'none'}")
+    for key, sentence in refusals.items():
+        say(f"not adopted: {key}: {sentence}")
+
+
+@cli.command()
+def renew(ids: Annotated[list[str], typer.Argument(metavar="CERTIFICATE")]) -> None:
+    """Queue a renewal now."""
+    with rooms() as opened, opened.database.write() as session:
+        job = request.renew(session, [_number(one) for one in ids], _WHO, clock())
+        say(f"job {job.id} will renew")
+
+
+@cli.command()
+def verify(ids: Annotated[list[str], typer.Argument(metavar="CERTIFICATE")]) -> None:
+    """Queue a look at what is really served."""
+    with rooms() as opened, opened.database.write() as session:
+        job = request.verify(session, [_number(one) for one in ids], _WHO, clock())
+        say(f"job {job.id} will look")
+
+
+def _number(text: str) -> int:
+    number = text.removeprefix("crt-")
+    if not number.isdecimal():
+        raise InvalidInput(f"{text!r} is no certificate: they are named like crt-17")
+    return int(number)

@@ -1,0 +1,103 @@
+"""Everything that can go wrong and that somebody can act upon, as one tree.
+
+NotafterError
+├── InvalidInput             what a person or a client gave cannot be used
+│   ├── InvalidName          not a DNS name, or not an inventory name
+│   └── UnreadableCertificate
+├── NotFound
+├── Conflict                 the wish does not fit the present state
+│   └── IllegalMove          a state machine has no such move
+├── NotAuthenticated
+├── ClaimLost                another worker holds the job now: stop writing
+├── StoreError
+│   ├── DatabaseTooNew
+│   └── DatabaseNotReady
+├── CustodyError
+│   ├── WrongKey             the key-encryption key is not the one of this database
+│   └── SealBroken           a sealed value was changed, moved or cut
+├── CaError
+│   ├── CaUnreachable
+│   └── NotADirectory
+├── RunnerError              Ansible could not be started
+└── SettingsError            a setting is wrong; the process does not start
+"""
+
+
+class NotafterError(Exception):
+    """Something that notafter knows how to name."""
+
+
+class InvalidInput(NotafterError):
+    """What was given cannot be used."""
+
+
+class InvalidName(InvalidInput):
+    """A name breaks the rules for names of its kind."""
+
+
+class UnreadableCertificate(InvalidInput):
+    """The bytes are no certificate that can be understood."""
+
+
+class NotFound(NotafterError):
+    """There is no such thing."""
+
+
+class Conflict(NotafterError):
+    """The wish does not fit the present state."""
+
+
+class IllegalMove(Conflict):
+    """A state machine has no such move."""
+
+
+class NotAuthenticated(NotafterError):
+    """No token, or one that does not open this door."""
+
+
+class ClaimLost(NotafterError):
+    """Another worker holds this job now, or it has ended."""
+
+
+class StoreError(NotafterError):
+    """The database cannot be used."""
+
+
+class DatabaseTooNew(StoreError):
+    """A newer notafter has written this database."""
+
+
+class DatabaseNotReady(StoreError):
+    """The database is missing, or older than this program."""
+
+
+class CustodyError(NotafterError):
+    """A secret cannot be sealed or opened."""
+
+
+class WrongKey(CustodyError):
+    """The key-encryption key is not the one of this database."""
+
+
+class SealBroken(CustodyError):
+    """A sealed value was changed, moved to another row, or cut."""
+
+
+class CaError(NotafterError):
+    """A certificate authority did not answer as it must."""
+
+
+class CaUnreachable(CaError):
+    """No answer from the certificate authority."""
+
+
+class NotADirectory(CaError):
+    """The address answers, but not with an ACME directory."""
+
+
+class RunnerError(NotafterError):
+    """Ansible could not be started."""
+
+
+class SettingsError(NotafterError):
+    """A setting is wrong."""

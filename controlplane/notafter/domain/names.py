@@ -1,0 +1,96 @@
+"""Which names are names: what may stand in a certificate, and what may stand in an inventory."""
+
+import re
+from collections.abc import Iterable
+
+import idna
+
+from notafter.domain.errors import InvalidName
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_INVENTORY = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9._-]{0,252}")
+_PROVIDER = re.compile(r"dns_[a-z0-9_]{1,60}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_NUMBER = re.compile(r"[0-9]{1,15}")
+_MAX_NAME = 253
+_MAX_NAMES = 100
+
+
+def dns_name(text: str) -> str:
+    """Return the name as it goes into a certificate: lower case, A-labels, no final dot.
+
+    RFC 1123 §2.1 and RFC 5280 §4.2.1.6; a wildcard is one whole leftmost label (RFC 9525 §6.3).
+    """
+    name = text.strip().rstrip(".").lower()
+    wildcard, rest = ("*.", name[2:]) if name.startswith("*.") else ("", name)
+    ascii_name = wildcard + _to_ascii(text, rest)
+    labels = ascii_name.removeprefix("*.").split(".")
+    if len(ascii_name) > _MAX_NAME:
+        raise InvalidName(f"{_shown(text)} is no host name: longer than {_MAX_NAME} characters")
+    if not all(_LABEL.fullmatch(label) for label in labels):
+        raise InvalidName(f"{_shown(text)} is no host name")
+    if labels[-1].isdigit():
+        raise InvalidName(f"{_shown(text)} is no host name: it looks like an address")
+    if wildcard and len(labels) < 2:  # noqa: PLR2004 -- `*.com` covers a whole registry
+        raise InvalidName(f"{_shown(text)} is no host name: too wide a wildcard")
+    return ascii_name
+
+
+def certificate_names(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of one certificate, each once, the first one first."""
+    names = tuple(dict.fromkeys(dns_name(text) for text in texts))
+    if not names:
+        raise InvalidName("a certificate needs at least one name")
+    if len(names) > _MAX_NAMES:
+        raise InvalidName(f"a certificate can hold {_MAX_NAMES} names, not {len(names)}")
+    return names
+
+
+def inventory_name(text: str) -> str:
+    """Return the name if Ansible takes it for a plain host: no pattern, no option, no template."""
+    if not _INVENTORY.fullmatch(text):
+        raise InvalidName(
+            f"{_shown(text)} is no inventory name: letters, digits, '.', '_' and '-' are,"
+            " and it must not begin with '-'",
+        )
+    return text
+
+
+def dns_provider(text: str) -> str:
+    """Return the name if it can be one of acme.sh's DNS hooks, such as `dns_knot`."""
+    if not _PROVIDER.fullmatch(text):
+        raise InvalidName(f"{_shown(text)} is no DNS provider: they are named like dns_knot")
+    return text
+
+
+def variable_name(text: str) -> str:
+    """Return the name if it can be the name of a DNS hook's variable, such as `KNOT_SERVER`."""
+    if not _VARIABLE.fullmatch(text):
+        raise InvalidName(f"{_shown(text)} is no variable name")
+    return text
+
+
+def numbered(prefix: str, key: str) -> int | None:
+    """Return the number of a key such as `crt-17`, if it is one."""
+    number = _NUMBER.fullmatch(key.removeprefix(prefix + "-"))
+    return int(number[0]) if number and key.startswith(prefix + "-") else None
+
+
+def covers(pattern: str, name: str) -> bool:
+    """Tell whether a certificate's name covers a host name (RFC 9525 §6.3)."""
+    if pattern == name:
+        return True
+    return pattern.startswith("*.") and "." in name and name.split(".", 1)[1] == pattern[2:]
+
+
+def _to_ascii(text: str, name: str) -> str:
+    if name.isascii():
+        return name
+    try:
+        return idna.encode(name, uts46=True).decode("ascii")
+    except idna.IDNAError as error:
+        raise InvalidName(f"{_shown(text)} is no host name: {error}") from error
+
+
+def _shown(text: str) -> str:
+    return ascii(text if len(text) <= _MAX_NAME else text[:60] + "…")

@@ -1,0 +1,139 @@
+"""What a module reported, as types: the documented return values of the collection's modules."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from notafter.domain.deployment import DeployState, FileKind
+
+
+class FailureClass(StrEnum):
+    """Why the CA's certificate did not come; the collection's contract names these."""
+
+    RATE_LIMITED = "rate_limited"
+    CHALLENGE_FAILED = "challenge_failed"
+    CA_UNAVAILABLE = "ca_unavailable"
+    ACCOUNT = "account"
+    CAA = "caa"
+    REJECTED_IDENTIFIER = "rejected_identifier"
+    DNS_PROVIDER = "dns_provider"
+    WRONG_CERTIFICATE = "wrong_certificate"
+    INVALID_REQUEST = "invalid_request"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A certificate was signed, or the signed one of this attempt was found."""
+
+    host: str
+    attempt: str
+    pem: str
+    chain_pem: str
+    account_url: str | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class IssueFailed:
+    """No certificate came."""
+
+    host: str
+    failure: FailureClass
+    message: str
+    retry_after: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class DeployResult:
+    """How one deployment ended."""
+
+    id: str
+    state: DeployState
+    reason: str
+    message: str
+    live_fingerprint: str | None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What one host's transaction did."""
+
+    host: str
+    results: tuple[DeployResult, ...]
+    recovered: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """One file of a binding."""
+
+    path: str
+    kind: FileKind
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One place where a server's configuration names a certificate."""
+
+    service: str
+    config_file: str
+    line: int | None
+    names: tuple[str, ...]
+    listeners: tuple[str, ...]
+    files: tuple[FoundFile, ...]
+    fingerprint: str | None
+    managed_by: str | None = None
+    problems: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class FoundCertificate:
+    """The bytes of a certificate that a scan saw."""
+
+    pem: str
+    chain_pem: str
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What one host's scan found."""
+
+    host: str
+    server: dict[str, object]
+    bindings: tuple[Binding, ...]
+    certificates: dict[str, FoundCertificate]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What one address served for one name."""
+
+    id: str
+    fingerprint: str | None
+    served: bool
+    matches: bool
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What was seen from outside."""
+
+    host: str
+    endpoints: tuple[Endpoint, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class HostFailed:
+    """A host fell out of the run at a task that is not one of ours, or could not be reached."""
+
+    host: str
+    code: str
+    message: str
+
+
+Outcome = Issued | IssueFailed | Deployed | Scanned | Probed | HostFailed

@@ -1,0 +1,68 @@
+"""A place: all bindings of one service on one server that name the same certificate file."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from notafter.domain.deployment import LEAF_KINDS
+from notafter.domain.outcome import Binding, FoundFile
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What becomes a deployment; its names are all served on all of its listeners."""
+
+    service: str
+    path: str
+    config_file: str
+    line: int | None
+    names: tuple[str, ...]
+    listeners: tuple[str, ...]
+    files: tuple[FoundFile, ...]
+    fingerprint: str | None
+    managed_by: str | None
+    problems: tuple[tuple[str, str], ...]
+
+
+def places(bindings: Iterable[Binding]) -> dict[Key, Place]:
+    """Return the places by service and path; a binding without a certificate file is none."""
+    groups: dict[Key, list[Binding]] = {}
+    for binding in bindings:
+        path = _path(binding)
+        if path is not None:
+            groups.setdefault((binding.service, path), []).append(binding)
+    return {key: _merged(key, group) for key, group in groups.items()}
+
+
+def _path(binding: Binding) -> str | None:
+    return next((file.path for file in binding.files if file.kind in LEAF_KINDS), None)
+
+
+def _merged(key: Key, group: list[Binding]) -> Place:
+    """Make one place of bindings that share a file.
+
+    Every name is asked for at every listener when a deploy is verified, so only bindings
+    with the same listeners are joined; where they differ, those with the most names speak.
+    """
+    by_listeners: dict[frozenset[str], list[Binding]] = {}
+    for binding in group:
+        by_listeners.setdefault(frozenset(binding.listeners), []).append(binding)
+    speaking = max(by_listeners.values(), key=lambda some: len(_names(some)))
+    first = speaking[0]
+    return Place(
+        service=key[0],
+        path=key[1],
+        config_file=first.config_file,
+        line=first.line,
+        names=_names(speaking),
+        listeners=first.listeners,
+        files=tuple({(file.path, file.kind): file for one in group for file in one.files}.values()),
+        fingerprint=next((one.fingerprint for one in group if one.fingerprint), None),
+        managed_by=next((one.managed_by for one in group if one.managed_by), None),
+        problems=tuple(dict.fromkeys(problem for one in group for problem in one.problems)),
+    )
+
+
+def _names(group: list[Binding]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for binding in group for name in binding.names))

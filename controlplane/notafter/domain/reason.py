@@ -1,0 +1,55 @@
+"""Why something is done or left: a code for machines, a sentence for people."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ReasonCode(StrEnum):
+    """Each reason that a decision or a result can carry."""
+
+    #: Decisions about renewing.
+    NOT_ADOPTED = "not_adopted"
+    PAUSED = "paused"
+    IN_PROGRESS = "in_progress"
+    BACKING_OFF = "backing_off"
+    NO_VERSION = "no_version"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+    EMERGENCY = "emergency"
+    CA_ASKS = "ca_asks"
+    THRESHOLD = "threshold"
+    FIRST_RENEWAL = "first_renewal"
+    NOT_YET = "not_yet"
+    #: Decisions about deploying.
+    ABSENT = "absent"
+    NO_KEY = "no_key"
+    IN_SYNC = "in_sync"
+    BEHIND = "behind"
+    #: Why a job was made.
+    REQUESTED = "requested"
+    SCHEDULED = "scheduled"
+    CONFLICT_SEEN = "conflict_seen"
+    #: How an item ended without a word from its own module.
+    UNREACHABLE = "unreachable"
+    TASK_FAILED = "task_failed"
+    NOT_REACHED = "not_reached"
+    NO_HOSTS = "no_hosts"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+    RUN_FAILED = "run_failed"
+    WORKER_GONE = "worker_gone"
+    ISSUE_FAILED = "issue_failed"
+    RESULT_UNREADABLE = "result_unreadable"
+    #: How an item ended with one.
+    ISSUED = "issued"
+    SCANNED = "scanned"
+    SERVED = "served"
+    NOT_SERVED = "not_served"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A decision's reason; the same text goes to log, row, API and screen."""
+
+    code: str
+    sentence: str

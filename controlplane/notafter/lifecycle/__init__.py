@@ -1,0 +1,1 @@
+"""The product. Read in this order: due, request, work, record, recovery, scheduler."""

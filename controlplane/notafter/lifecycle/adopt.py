@@ -1,0 +1,122 @@
+"""From here on a found certificate is ours to renew: by this CA account, proved this way."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from notafter.domain.certificate import Challenge, ChallengeType, KeyType
+from notafter.domain.errors import Conflict, InvalidInput
+from notafter.domain.names import certificate_names, inventory_name
+from notafter.domain.renewal import first_renewal_at, next_renewal
+from notafter.store import accounts, certificates, versions
+from notafter.store.database import Session
+from notafter.store.tables import AccountRow, CertificateRow, CredentialRow
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How adopted certificates are to be renewed."""
+
+    account: str
+    challenge: Challenge
+    credential: str | None = None
+    key_type: KeyType | None = None
+    profile: str | None = None
+    issuer_host: str | None = None
+    renew_before: timedelta | None = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why one certificate could not be adopted."""
+
+    certificate_id: int
+    sentence: str
+
+
+def adopt(session: Session, ids: Sequence[int], terms: Terms, now: datetime) -> list[CertificateRow]:
+    """Adopt these certificates, all or none."""
+    rows = [certificates.get(session, certificate_id) for certificate_id in dict.fromkeys(ids)]
+    for row in rows:
+        _adopt(session, row, terms, now)
+    return rows
+
+
+def adopt_all(session: Session, terms: Terms, now: datetime) -> tuple[list[CertificateRow], list[Refusal]]:
+    """Adopt every found certificate that fits the terms; say why the others do not."""
+    _means(session, terms)
+    adopted: list[CertificateRow] = []
+    refused: list[Refusal] = []
+    for row in certificates.unadopted(session):
+        try:
+            _adopt(session, row, terms, now)
+        except (InvalidInput, Conflict) as error:
+            refused.append(Refusal(row.id, str(error)))
+        else:
+            adopted.append(row)
+    return adopted, refused
+
+
+def schedule(session: Session, row: CertificateRow) -> None:
+    """Put on record when a certificate renews next; called whenever a fact behind it changes."""
+    row.renew_at = next_renewal(certificates.facts(session, row))
+
+
+def _adopt(session: Session, row: CertificateRow, terms: Terms, now: datetime) -> None:
+    names = _provable(row, terms)
+    key_type = _key_type(row, terms)
+    account, credential = _means(session, terms)
+    row.names = list(names)
+    row.key_type = key_type.value
+    row.account_id = account.id
+    row.credential_id = credential.id if credential else None
+    row.challenge = terms.challenge.as_plan()
+    row.profile = terms.profile
+    row.issuer_host = inventory_name(terms.issuer_host) if terms.issuer_host else None
+    row.renew_before_seconds = int(terms.renew_before.total_seconds()) if terms.renew_before else None
+    if row.adopted_at is None:
+        row.adopted_at = now
+        _spread(row, terms, now)
+    session.flush()
+    schedule(session, row)
+
+
+def _spread(row: CertificateRow, terms: Terms, now: datetime) -> None:
+    if row.current is not None:
+        facts = versions.facts(row.current)
+        row.first_renewal_at = first_renewal_at(facts, terms.renew_before, row.key, now)
+
+
+def _provable(row: CertificateRow, terms: Terms) -> tuple[str, ...]:
+    names = certificate_names([str(name) for name in row.names])
+    if not terms.challenge.can_prove(names):
+        wildcard = next(name for name in names if name.startswith("*."))
+        raise InvalidInput(f"{row.key}: {wildcard} is a wildcard, which only dns-01 can prove")
+    if not any(place.absent_since is None for place in row.deployments):
+        raise Conflict(f"{row.key} serves nowhere")
+    return names
+
+
+def _key_type(row: CertificateRow, terms: Terms) -> KeyType:
+    if terms.key_type is not None:
+        return terms.key_type
+    try:
+        return KeyType(row.key_type)
+    except ValueError as error:
+        known = ", ".join(KeyType)
+        raise InvalidInput(f"{row.key} has a key of type {row.key_type}: choose one of {known}") from error
+
+
+def _means(session: Session, terms: Terms) -> tuple[AccountRow, CredentialRow | None]:
+    account = accounts.by_name(session, terms.account)
+    if terms.challenge.type is not ChallengeType.DNS_01:
+        return account, None
+    if terms.credential is None:
+        raise InvalidInput("a dns-01 challenge needs a DNS credential")
+    credential = accounts.credential_by_name(session, terms.credential)
+    if credential.provider != terms.challenge.provider:
+        raise InvalidInput(
+            f"the DNS credential {credential.name!r} is one of {credential.provider},"
+            f" not of {terms.challenge.provider}",
+        )
+    return account, credential

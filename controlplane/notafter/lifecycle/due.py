@@ -1,0 +1,116 @@
+"""What differs from what should be becomes jobs, each item with its reason. Nothing here remembers."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from notafter.domain.deployment import why_deploy
+from notafter.domain.job import JobKind
+from notafter.domain.reason import Reason, ReasonCode
+from notafter.domain.renewal import why_due
+from notafter.store import certificates, deployments, items, jobs, servers
+from notafter.store.database import Database, Session
+from notafter.store.tables import CertificateRow, DeploymentRow, JobRow
+
+SCHEDULER = "scheduler"
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one job takes on, and how often the fleet is looked over."""
+
+    certificates_per_job: int = 50
+    deployments_per_job: int = 200
+    scan_interval: timedelta | None = None
+
+
+def tick(database: Database, now: datetime, limits: Limits) -> list[int]:
+    """Make jobs for all that is due; ticking twice makes nothing twice."""
+    with database.read() as session:
+        if not _anything(session, now, limits):
+            return []
+    with database.write() as session:
+        made = [*_renewals(session, now, limits)]
+        made += _deploys(session, now, limits)
+        made += _scans(session, now, limits)
+        return [job.id for job in made]
+
+
+def renew_items(session: Session, job: JobRow, row: CertificateRow, reason: Reason) -> None:
+    """Make a certificate and the places where it serves items of a job."""
+    items.add_certificate(session, job, row, reason.sentence)
+    for place in row.deployments:
+        if place.absent_since is None and not deployments.busy(session, place):
+            items.add_deployment(session, job, place, f"{row.key}: {reason.sentence}")
+
+
+def _anything(session: Session, now: datetime, limits: Limits) -> bool:
+    """Look without the write lock: most ticks find nothing."""
+    return bool(
+        certificates.due(session, now)
+        or deployments.behind(session, now)
+        or servers.wanting_scan(session, now)
+        or _fleet_scan_due(session, now, limits),
+    )
+
+
+def _renewals(session: Session, now: datetime, limits: Limits) -> Iterator[JobRow]:
+    due: list[tuple[CertificateRow, Reason]] = []
+    for row in certificates.due(session, now):
+        decision = why_due(certificates.facts(session, row), now)
+        if decision.due:
+            due.append((row, decision.reason))
+    for batch in _batches(due, limits.certificates_per_job):
+        job = jobs.add(session, JobKind.RENEW, _summary(batch), SCHEDULER, now)
+        for row, reason in batch:
+            renew_items(session, job, row, reason)
+        yield job
+
+
+def _deploys(session: Session, now: datetime, limits: Limits) -> Iterator[JobRow]:
+    due: list[tuple[DeploymentRow, Reason]] = []
+    for row in deployments.behind(session, now):
+        decision = why_deploy(deployments.facts(session, row), now)
+        if decision.due:
+            due.append((row, decision.reason))
+    for batch in _batches(due, limits.deployments_per_job):
+        job = jobs.add(session, JobKind.DEPLOY, _summary(batch), SCHEDULER, now)
+        for row, reason in batch:
+            items.add_deployment(session, job, row, reason.sentence)
+        yield job
+
+
+def _scans(session: Session, now: datetime, limits: Limits) -> Iterator[JobRow]:
+    if _fleet_scan_due(session, now, limits):
+        job = jobs.add(session, JobKind.SCAN, ReasonCode.SCHEDULED, SCHEDULER, now)
+        job.whole_fleet = True
+        yield job
+        return
+    wanting = servers.wanting_scan(session, now)
+    wanting = [row for row in wanting if items.open_server(session, row.id) is None]
+    if wanting:
+        job = jobs.add(session, JobKind.SCAN, ReasonCode.CONFLICT_SEEN, SCHEDULER, now)
+        for row in wanting:
+            items.add_server(session, job, row, "its files are not what the last scan saw")
+        yield job
+
+
+def _fleet_scan_due(session: Session, now: datetime, limits: Limits) -> bool:
+    """Tell whether the interval has passed; the first scan of a fleet is a person's wish."""
+    last = jobs.last_fleet_scan_at(session)
+    if limits.scan_interval is None or last is None or jobs.fleet_scan_open(session):
+        return False
+    return last + limits.scan_interval <= now
+
+
+def _summary(batch: Sequence[tuple[object, Reason]]) -> str:
+    """Say in one line why a job is there."""
+    codes = dict.fromkeys(reason.code for _, reason in batch)
+    return ", ".join(str(code) for code in codes)
+
+
+def _batches(things: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(things), size):
+        yield things[start : start + size]

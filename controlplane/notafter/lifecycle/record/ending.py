@@ -1,0 +1,86 @@
+"""How items, and with them certificates and deployments, end."""
+
+from datetime import datetime, timedelta
+
+from notafter.domain.backoff import next_attempt
+from notafter.domain.job import OPEN_ITEM_STATES, ItemState, Subject, move_item
+from notafter.domain.outcome import FailureClass
+from notafter.domain.reason import Reason, ReasonCode
+from notafter.store import items, versions
+from notafter.store.database import Session
+from notafter.store.tables import CertificateRow, DeploymentRow, ItemRow, JobRow
+
+
+def is_open(item: ItemRow) -> bool:
+    """Tell whether an item has not ended."""
+    return item.state in OPEN_ITEM_STATES
+
+
+def end(item: ItemRow, state: ItemState, reason: Reason, now: datetime) -> None:
+    """End an item, with its reason."""
+    item.state = move_item(item.state, state)
+    item.reason = reason.code
+    item.message = reason.sentence
+    item.finished_at = now
+
+
+def certificate_item(session: Session, job: JobRow, certificate_id: int | None) -> ItemRow | None:
+    """Return this job's item that renews a certificate."""
+    for item in items.of_job(session, job.id, Subject.CERTIFICATE):
+        if item.certificate_id == certificate_id:
+            return item
+    return None
+
+
+def deployment_items(session: Session, job: JobRow, server_id: int) -> list[ItemRow]:
+    """Return this job's items at one server."""
+    found = items.of_job(session, job.id, Subject.DEPLOYMENT)
+    return [item for item in found if item.server_id == server_id]
+
+
+def certificate_failed(
+    row: CertificateRow,
+    reason: Reason,
+    now: datetime,
+    failure: FailureClass | None = None,
+    retry_after: float | None = None,
+) -> None:
+    """Count a failure to renew and set when to try again."""
+    row.failures += 1
+    row.last_problem = reason.sentence
+    row.next_attempt_at = next_attempt(
+        now,
+        row.failures,
+        row.key,
+        versions.facts(row.current) if row.current else None,
+        failure,
+        timedelta(seconds=retry_after) if retry_after is not None else None,
+    )
+
+
+def deployment_failed(row: DeploymentRow, reason: Reason, now: datetime) -> None:
+    """Count a failure to deploy; the certificate itself is fine and is not issued again."""
+    row.failures += 1
+    row.last_problem = reason.sentence
+    current = row.certificate.current
+    facts = versions.facts(current) if current else None
+    row.next_attempt_at = next_attempt(now, row.failures, row.key, facts)
+
+
+def fail_certificate_item(  # noqa: PLR0913, PLR0917 -- one failure, all that is known of it
+    session: Session,
+    job: JobRow,
+    item: ItemRow,
+    reason: Reason,
+    now: datetime,
+    failure: FailureClass | None = None,
+    retry_after: float | None = None,
+) -> None:
+    """End a renewal as failed; its deployments in the same job have nothing to deploy."""
+    end(item, ItemState.FAILED, reason, now)
+    if item.certificate is not None:
+        certificate_failed(item.certificate, reason, now, failure, retry_after)
+    why = Reason(ReasonCode.ISSUE_FAILED, f"not deployed, because it was not issued: {reason.sentence}")
+    for place in items.of_job(session, job.id, Subject.DEPLOYMENT):
+        if place.certificate_id == item.certificate_id and is_open(place):
+            end(place, ItemState.SKIPPED, why, now)

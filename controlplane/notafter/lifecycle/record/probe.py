@@ -1,0 +1,53 @@
+"""What was seen from outside."""
+
+from datetime import datetime
+
+from notafter.domain.job import ItemState, JobKind, Subject
+from notafter.domain.outcome import Endpoint, Probed
+from notafter.domain.reason import Reason, ReasonCode
+from notafter.lifecycle.record.ending import end, is_open
+from notafter.store import items
+from notafter.store.database import Session
+from notafter.store.tables import DeploymentRow, ItemRow, JobRow
+
+
+def probed(session: Session, job: JobRow, outcome: Probed, now: datetime) -> None:
+    """Record what each deployment of this job showed; an endpoint's id begins with its deployment."""
+    for item in items.of_job(session, job.id, Subject.DEPLOYMENT):
+        row = item.deployment
+        if row is None or outcome.host not in {row.server.name, row.certificate.key, "localhost"}:
+            continue
+        seen = [point for point in outcome.endpoints if _deployment(point) == row.key]
+        if seen:
+            _seen(row, seen, now)
+            if job.kind is JobKind.VERIFY and is_open(item):
+                _end(item, seen, now)
+
+
+def _deployment(point: Endpoint) -> str:
+    return point.id.split("/", 1)[0].split("#", 1)[0]
+
+
+def _seen(row: DeploymentRow, points: list[Endpoint], now: datetime) -> None:
+    """Take over what handshakes showed; an endpoint that was silent says nothing about files."""
+    if all(point.matches for point in points):
+        row.verified_at = now
+    wrong = [point.fingerprint for point in points if point.fingerprint and not point.matches]
+    right = [point.fingerprint for point in points if point.fingerprint]
+    if wrong or right:
+        row.live_fingerprint = (wrong or right)[0]
+
+
+def _end(item: ItemRow, points: list[Endpoint], now: datetime) -> None:
+    item.after_fingerprint = points[0].fingerprint
+    silent = [point for point in points if not point.served]
+    wrong = [point for point in points if point.served and not point.matches]
+    if silent:
+        reason = Reason(ReasonCode.NOT_SERVED, silent[0].error or "no handshake")
+        end(item, ItemState.FAILED, reason, now)
+    elif wrong:
+        sentence = f"{len(wrong)} of {len(points)} endpoints show another certificate"
+        end(item, ItemState.FAILED, Reason(ReasonCode.NOT_SERVED, sentence), now)
+    else:
+        sentence = f"{len(points)} endpoints show it"
+        end(item, ItemState.SUCCEEDED, Reason(ReasonCode.SERVED, sentence), now)

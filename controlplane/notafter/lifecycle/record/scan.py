@@ -1,0 +1,150 @@
+"""What a scan saw becomes servers, certificates, versions and deployments."""
+
+from datetime import datetime
+
+from notafter.domain.errors import UnreadableCertificate
+from notafter.domain.job import ItemState, Subject
+from notafter.domain.outcome import FoundCertificate, Scanned
+from notafter.domain.place import Place, places
+from notafter.domain.reason import Reason, ReasonCode
+from notafter.domain.version import Origin
+from notafter.domain.x509 import Leaf, read_leaf
+from notafter.lifecycle.adopt import schedule
+from notafter.lifecycle.record.ending import end, is_open
+from notafter.store import certificates, deployments, items, servers, versions
+from notafter.store.database import Session
+from notafter.store.tables import CertificateRow, DeploymentRow, JobRow, ServerRow
+
+Leaves = dict[str, tuple[Leaf, str]]
+
+
+def scanned(session: Session, job: JobRow, outcome: Scanned, now: datetime) -> None:
+    """Record one host's findings."""
+    server = servers.by_name(session, outcome.host)
+    own = [item for item in items.of_job(session, job.id, Subject.SERVER) if item.server_id == server.id]
+    if not own or not is_open(own[0]):
+        return
+    leaves, broken = _leaves(outcome.certificates)
+    _server(server, outcome, broken, now)
+    known = deployments.of_server(session, server.id)
+    found = places(outcome.bindings)
+    for key, place in found.items():
+        _place(session, server, known.get(key), place, leaves, now)
+    for key, row in known.items():
+        if key not in found:
+            row.absent_since = row.absent_since or now
+    sentence = f"{len(found)} places, {len(leaves)} certificates, {len(server.problems)} problems"
+    end(own[0], ItemState.SUCCEEDED, Reason(ReasonCode.SCANNED, sentence), now)
+
+
+def _leaves(found: dict[str, FoundCertificate]) -> tuple[Leaves, list[dict[str, object]]]:
+    """Read the certificates ourselves; those that cannot be read are problems, not crashes."""
+    leaves: Leaves = {}
+    broken: list[dict[str, object]] = []
+    for fingerprint, certificate in found.items():
+        try:
+            leaf = read_leaf(certificate.pem)
+        except UnreadableCertificate as error:
+            broken.append({"kind": "malformed", "message": f"{fingerprint[:16]}: {error}"})
+            continue
+        if leaf.fingerprint == fingerprint:
+            leaves[fingerprint] = (leaf, certificate.chain_pem)
+        else:
+            broken.append({"kind": "malformed", "message": f"{fingerprint[:16]} is another certificate"})
+    return leaves, broken
+
+
+def _server(row: ServerRow, outcome: Scanned, broken: list[dict[str, object]], now: datetime) -> None:
+    row.facts = dict(outcome.server)
+    row.problems = broken + [
+        {
+            "service": binding.service,
+            "config_file": binding.config_file,
+            "line": binding.line,
+            "kind": kind,
+            "message": message,
+        }
+        for binding in outcome.bindings
+        for kind, message in binding.problems
+    ]
+    row.warnings = list(outcome.warnings)
+    row.last_seen_at = now
+    row.last_scan_at = now
+    row.scan_wanted_at = None
+    row.scan_failures = 0
+    row.last_problem = None
+
+
+def _place(  # noqa: PLR0913, PLR0917 -- a place, what was known of it, what was seen there
+    session: Session,
+    server: ServerRow,
+    row: DeploymentRow | None,
+    place: Place,
+    leaves: Leaves,
+    now: datetime,
+) -> None:
+    seen = leaves.get(place.fingerprint or "")
+    if row is None:
+        if seen is None:
+            return
+        certificate = _certificate(session, seen, now)
+        row = DeploymentRow(
+            certificate_id=certificate.id,
+            server_id=server.id,
+            service=place.service,
+            path=place.path,
+            created_at=now,
+        )
+        session.add(row)
+    elif seen is not None and row.file_fingerprint != seen[0].fingerprint:
+        _changed(session, row, seen, now)
+    row.config_file = place.config_file
+    row.line = place.line
+    row.names = list(place.names)
+    row.listeners = list(place.listeners)
+    row.files = [{"path": f.path, "kind": f.kind.value, "sha256": f.sha256} for f in place.files]
+    row.managed_by = place.managed_by
+    row.problems = [{"kind": kind, "message": message} for kind, message in place.problems]
+    row.absent_since = None
+    row.file_fingerprint = place.fingerprint or row.file_fingerprint
+    session.flush()
+
+
+def _changed(session: Session, row: DeploymentRow, seen: tuple[Leaf, str], now: datetime) -> None:
+    """Somebody put another certificate there.
+
+    Where the certificate is ours the place is now behind. Where it is not, it is a
+    newer version of the same wish, or another wish.
+    """
+    if row.certificate.adopted_at is not None:
+        return
+    row.live_fingerprint = None
+    leaf = seen[0]
+    same_wish = set(leaf.names) == set(row.certificate.names) and leaf.key_type == row.certificate.key_type
+    if same_wish and versions.by_fingerprint(session, leaf.fingerprint) is None:
+        _add_version(session, row.certificate, seen, now)
+    else:
+        row.certificate_id = _certificate(session, seen, now).id
+
+
+def _certificate(session: Session, seen: tuple[Leaf, str], now: datetime) -> CertificateRow:
+    """Return the certificate whose version this is: the same bytes are the same certificate."""
+    leaf, _ = seen
+    known = versions.by_fingerprint(session, leaf.fingerprint)
+    if known is not None:
+        return certificates.get(session, known.certificate_id)
+    row = CertificateRow(names=list(leaf.names), key_type=leaf.key_type, created_at=now)
+    session.add(row)
+    session.flush()
+    _add_version(session, row, seen, now)
+    return row
+
+
+def _add_version(session: Session, row: CertificateRow, seen: tuple[Leaf, str], now: datetime) -> None:
+    leaf, chain_pem = seen
+    version = versions.add(session, row.id, leaf, chain_pem, Origin.SCANNED, now)
+    if row.current is None or row.current.not_before <= leaf.not_before:
+        row.current_version_id = version.id
+        session.flush()
+        session.expire(row, ["current"])
+        schedule(session, row)

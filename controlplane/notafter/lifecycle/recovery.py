@@ -1,0 +1,60 @@
+"""Jobs whose worker is gone are lost; what they were to do is due again."""
+
+from datetime import datetime
+
+import structlog
+
+from notafter.domain.job import ItemState, JobState, move_job
+from notafter.domain.reason import Reason, ReasonCode
+from notafter.failpoint import failpoint
+from notafter.lifecycle.record.ending import end, is_open
+from notafter.runner import processes, run
+from notafter.runner.run import Workshop
+from notafter.store import items, jobs
+from notafter.store.database import Database, Session
+from notafter.store.tables import JobRow
+
+log = structlog.get_logger(__name__)
+
+_WHY = Reason(ReasonCode.WORKER_GONE, "the control plane ended while the job ran")
+
+
+def recover(database: Database, workshop: Workshop, now: datetime) -> list[int]:
+    """End what lost jobs left running, then mark them; return their ids.
+
+    The order counts: no second run may start on a host while the first one still lives.
+    """
+    with database.read() as session:
+        orphans = [(job.id, job.fence, job.run_id) for job in jobs.running(session) if _gone(job)]
+    for job_id, fence, run_id in orphans:
+        ended = processes.end_marked(run_id) if run_id else 0
+        failpoint("recovery.ended")
+        with database.write() as session:
+            job = jobs.get(session, job_id)
+            if job.state is JobState.RUNNING and job.fence == fence:
+                _lose(session, job, now)
+        log.warning("job lost", job=job_id, processes_ended=ended)
+    sweep(database, workshop)
+    return [job_id for job_id, _, _ in orphans]
+
+
+def sweep(database: Database, workshop: Workshop) -> None:
+    """Remove the folders of runs that no worker holds."""
+    with database.read() as session:
+        keep = {job.run_id for job in jobs.running(session) if job.run_id}
+    run.sweep(workshop, keep)
+
+
+def _gone(job: JobRow) -> bool:
+    return job.worker is None or not processes.alive(job.worker)
+
+
+def _lose(session: Session, job: JobRow, now: datetime) -> None:
+    job.state = move_job(job.state, JobState.LOST)
+    job.fence += 1
+    job.token_hash = None
+    job.finished_at = now
+    job.message = _WHY.sentence
+    for item in items.of_job(session, job.id):
+        if is_open(item):
+            end(item, ItemState.LOST, _WHY, now)

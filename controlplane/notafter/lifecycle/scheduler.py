@@ -1,0 +1,60 @@
+"""Intervals onto the functions of this room; no logic."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from notafter.domain.errors import NotafterError
+from notafter.lifecycle import due, recovery, window
+from notafter.lifecycle.due import Limits
+from notafter.runner.run import Workshop
+from notafter.store.database import Database
+
+log = structlog.get_logger(__name__)
+
+
+def start(
+    database: Database,
+    workshop: Workshop,
+    clock: Callable[[], datetime],
+    limits: Limits,
+    seconds: float,
+) -> BackgroundScheduler:
+    """Start the clockwork; it only calls, and what it calls may be called at any time."""
+    scheduler = BackgroundScheduler(timezone="UTC", daemon=True)
+
+    def tick() -> None:
+        recovery.recover(database, workshop, clock())
+        due.tick(database, clock(), limits)
+
+    def windows() -> None:
+        window.ask(database, clock())
+
+    for work, interval in ((tick, seconds), (windows, max(seconds, 5.0))):
+        scheduler.add_job(
+            _guarded(work),
+            "interval",
+            seconds=interval,
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,
+            name=work.__name__,
+        )
+    scheduler.start()
+    return scheduler
+
+
+def _guarded(work: Callable[[], None]) -> Callable[[], None]:
+    """Let one bad tick not be the last one."""
+
+    def guarded() -> None:
+        try:
+            work()
+        except NotafterError as error:
+            log.error("tick failed", work=work.__name__, reason=str(error))  # noqa: TRY400 -- named, no trace
+        except Exception:  # the clockwork's edge
+            log.exception("tick broke off", work=work.__name__)
+
+    return guarded

@@ -1,0 +1,131 @@
+"""Carries jobs through: claim → plan → run → record. The only caller of the runner."""
+
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from notafter.domain.errors import ClaimLost, NotafterError, RunnerError
+from notafter.domain.job import JobState, move_job
+from notafter.domain.outcome import Outcome
+from notafter.domain.reason import ReasonCode
+from notafter.domain.run import RunEnd, RunState
+from notafter.failpoint import failpoint
+from notafter.lifecycle import planning, signing
+from notafter.lifecycle.record import Desk, record
+from notafter.lifecycle.record.finish import finish
+from notafter.runner import inventory, processes, run
+from notafter.runner.run import Listener, Workshop
+from notafter.store import items, jobs, lines, servers, tokens
+from notafter.store.jobs import Claim
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One who carries jobs through, one at a time."""
+
+    desk: Desk
+    workshop: Workshop
+    clock: Callable[[], datetime]
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def step(self) -> bool:
+        """Take one job and carry it to its end; tell whether there was one."""
+        if self.stop.is_set():
+            return False
+        self._expand()
+        with self.desk.database.read() as session:
+            if not jobs.waiting(session):
+                return False
+        failpoint("work.before_claim")
+        with self.desk.database.write() as session:
+            claim = jobs.claim(session, processes.identity(), uuid.uuid4().hex, self.clock())
+        if claim is None:
+            return False
+        failpoint("work.claimed")
+        with structlog.contextvars.bound_contextvars(job=claim.job_id):
+            self._carry_through(claim)
+        return True
+
+    def _carry_through(self, claim: Claim) -> None:
+        log.info("job started", run=claim.run_id)
+        try:
+            ending = self._run(claim)
+            failpoint("work.ran")
+            finish(self.desk.database, claim, ending, self.clock())
+        except ClaimLost as error:
+            log.warning("job lost", reason=str(error))
+            return
+        except Exception as error:  # the job's edge: whatever happened, the job must end
+            log.exception("job broke off")
+            ending = RunEnd(RunState.BROKEN, _sentence(error))
+            self._give_up(claim, ending)
+        log.info("job ended", state=ending.state, message=ending.message)
+
+    def _give_up(self, claim: Claim, ending: RunEnd) -> None:
+        try:
+            finish(self.desk.database, claim, ending, self.clock())
+        except ClaimLost as error:
+            log.warning("job lost", reason=str(error))
+
+    def _run(self, claim: Claim) -> RunEnd:
+        signing.prepare(self.desk, claim, self.clock())
+        with self.desk.database.read() as session:
+            plan = planning.plan(session, claim.job_id)
+        failpoint("work.planned")
+        token = tokens.fresh()
+        with self.desk.database.write() as session:
+            jobs.holding(session, claim).token_hash = tokens.digest(token)
+        failpoint("work.token_stored")
+        listener = Listener(
+            on_outcome=lambda outcome: self._record(claim, outcome),
+            on_line=lambda text: self._line(claim, text.replace(token, "(the job's token)")),
+        )
+        return run.run(self.workshop, plan, token, claim.run_id, listener, self.stop)
+
+    def _record(self, claim: Claim, outcome: Outcome) -> None:
+        record(self.desk, claim, outcome, self.clock())
+        log.info("outcome", kind=type(outcome).__name__, host=outcome.host)
+
+    def _line(self, claim: Claim, text: str) -> None:
+        with self.desk.database.write() as session:
+            jobs.holding(session, claim)
+            lines.add(session, claim.job_id, [text], self.clock())
+
+    def _expand(self) -> None:
+        """Give the scans of the whole fleet their servers, as the inventory has them now."""
+        with self.desk.database.read() as session:
+            if not jobs.unexpanded(session):
+                return
+        try:
+            names = inventory.servers(self.workshop)
+            if not names:
+                raise RunnerError(f"{self.workshop.inventory} has no group `servers`, or it is empty")
+        except NotafterError as error:
+            self._refuse_scans(str(error))
+            return
+        now = self.clock()
+        with self.desk.database.write() as session:
+            rows = servers.enrol(session, names, now)
+            for job in jobs.unexpanded(session):
+                for row in rows:
+                    if items.open_server(session, row.id) is None:
+                        items.add_server(session, job, row, job.reason)
+
+    def _refuse_scans(self, sentence: str) -> None:
+        log.warning("the fleet cannot be scanned", reason=sentence)
+        with self.desk.database.write() as session:
+            for job in jobs.unexpanded(session):
+                job.state = move_job(job.state, JobState.CANCELLED)
+                job.finished_at = self.clock()
+                job.message = f"{ReasonCode.NO_HOSTS}: {sentence}"
+
+
+def _sentence(error: Exception) -> str:
+    """Say what broke a job off; an unnamed error only by its type: its text may hold anything."""
+    return str(error) if isinstance(error, NotafterError) else type(error).__name__

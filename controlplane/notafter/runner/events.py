@@ -1,0 +1,113 @@
+"""One event of Ansible → an outcome, or a line for the job's log. What a host sent is data."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from notafter.domain.outcome import HostFailed, Outcome
+from notafter.domain.reason import ReasonCode
+from notafter.runner import results
+
+#: The tasks whose results are outcomes; everything else is a line in a log.
+READERS = {
+    "notafter.tls.acme_sh_certificate": results.signed,
+    "notafter.tls.certificate_deploy": results.deployed,
+    "notafter.tls.certificate_scan_info": results.scanned,
+    "notafter.tls.certificate_probe_info": results.probed,
+}
+
+_CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_PRIVATE = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
+)
+_LONGEST = 1000
+_WORDS = {
+    "runner_on_ok": "ok",
+    "runner_on_failed": "failed",
+    "runner_on_unreachable": "unreachable",
+    "runner_on_skipped": "skipped",
+}
+
+
+def outcome(event: Mapping[str, Any]) -> Outcome | None:
+    """Return what an event means for the job, if it means anything."""
+    kind = event.get("event")
+    data = _mapping(event.get("event_data"))
+    host = data.get("host")
+    if kind not in {"runner_on_ok", "runner_on_failed", "runner_on_unreachable"} or not isinstance(host, str):
+        return None
+    result = _mapping(data.get("res"))
+    if kind == "runner_on_unreachable":
+        return HostFailed(host, ReasonCode.UNREACHABLE, _message(result))
+    reader = READERS.get(_action(data))
+    if reader is not None:
+        return _read(reader, host, result)
+    if kind == "runner_on_failed" and not data.get("ignore_errors"):
+        return HostFailed(host, ReasonCode.TASK_FAILED, f"{_text(data.get('task'))}: {_message(result)}")
+    return None
+
+
+def line(event: Mapping[str, Any]) -> str | None:
+    """Return what the job's log says about an event."""
+    kind = str(event.get("event"))
+    data = _mapping(event.get("event_data"))
+    if kind == "playbook_on_play_start":
+        return f"PLAY {_text(data.get('name'))}"
+    if kind == "playbook_on_task_start":
+        return f"TASK {_text(data.get('task'))}"
+    if kind in _WORDS:
+        told = _message(_mapping(data.get("res"))) if kind != "runner_on_skipped" else ""
+        return f"{_WORDS[kind]}: {_text(data.get('host'))} {told}".rstrip()
+    if kind in {"error", "warning", "deprecated", "verbose"}:
+        return _text(event.get("stdout")) or None
+    return None
+
+
+def matched_hosts(event: Mapping[str, Any]) -> int | None:
+    """Return how many hosts the run touched, from its last event."""
+    if event.get("event") != "playbook_on_stats":
+        return None
+    data = _mapping(event.get("event_data"))
+    names: set[str] = set()
+    for key in ("ok", "failures", "dark", "skipped", "processed"):
+        names |= set(_mapping(data.get(key)))
+    return len(names)
+
+
+def _read(reader: results.Reader, host: str, result: Mapping[str, Any]) -> Outcome | None:
+    """Read one of our results; ansible-runner empties those over 700,000 characters without a word."""
+    if not result:
+        return HostFailed(host, ReasonCode.RESULT_UNREADABLE, "the result was lost: it was too large")
+    if result.get("skipped"):
+        return None
+    try:
+        return reader(host, result)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if result.get("failed"):
+            return HostFailed(host, ReasonCode.TASK_FAILED, _message(result))
+        sentence = f"the result is not what was agreed: {type(error).__name__} {_text(error)}"
+        return HostFailed(host, ReasonCode.RESULT_UNREADABLE, sentence)
+
+
+def _action(data: Mapping[str, Any]) -> str:
+    return str(data.get("resolved_action") or data.get("task_action"))
+
+
+def _message(result: Mapping[str, Any]) -> str:
+    return _text(result.get("msg"))
+
+
+def _text(value: object) -> str:
+    """Return a text that is safe to store and to print: no control codes, no keys, not too long."""
+    if value is None:
+        return ""
+    return clean(_PRIVATE.sub("(a private key was here)", str(value)))[:_LONGEST]
+
+
+def clean(text: str) -> str:
+    """Remove what moves a terminal's cursor or turns text around, and what UTF-8 cannot say."""
+    return _CONTROL.sub("", text).encode("utf-8", "replace").decode("utf-8").strip()
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

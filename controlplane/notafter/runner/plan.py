@@ -1,0 +1,154 @@
+"""A job's plan: inventory and variables exactly as the contract with the collection has them.
+
+In a plan nothing is a template: every string goes in as `{"__ansible_unsafe": …}`, whoever
+wrote it. A string that a host invented would otherwise run code on the controller.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from notafter.domain.job import JobKind
+from notafter.domain.names import inventory_name
+
+Plain = str | int | float | bool | None | Sequence["Plain"] | Mapping[str, "Plain"]
+
+_MARK = "__ansible_unsafe"
+
+
+@dataclass(frozen=True)
+class PlannedDeployment:
+    """One place where a certificate serves."""
+
+    id: str
+    server: str
+    service: str
+    names: tuple[str, ...]
+    listeners: tuple[str, ...]
+    files: tuple[Mapping[str, Plain], ...]
+
+
+@dataclass(frozen=True)
+class PlannedSigning:
+    """What the issuer needs to have a request signed; the key stays in custody."""
+
+    account: str
+    directory: str
+    bundle_pem: str | None
+    email: str | None
+    challenge: Mapping[str, Plain]
+    profile: str | None
+    csr_pem: str
+    attempt: str
+    replaces_pem: str | None
+    issuer: str | None
+
+
+@dataclass(frozen=True)
+class PlannedCertificate:
+    """One certificate, posing as a host."""
+
+    name: str
+    names: tuple[str, ...]
+    key_type: str
+    deployments: tuple[PlannedDeployment, ...] = ()
+    signing: PlannedSigning | None = None
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a run is told; no secret is in it."""
+
+    kind: JobKind
+    job_id: int
+    certificates: tuple[PlannedCertificate, ...] = ()
+    servers: tuple[str, ...] = ()
+
+    def hosts(self) -> list[str]:
+        """Return the hosts that the run is limited to."""
+        names = [one.name for one in self.certificates] + list(self.servers)
+        return [inventory_name(name) for name in names]
+
+
+def unsafe(value: Plain) -> Plain:
+    """Wrap every string in a value, so that Ansible takes it as text and never as a template."""
+    if isinstance(value, str):
+        return {_MARK: value}
+    if isinstance(value, Mapping):
+        return {str(key): unsafe(inner) for key, inner in value.items()}
+    if isinstance(value, Sequence):
+        return [unsafe(inner) for inner in value]
+    return value
+
+
+def inventory(plan: Plan, folder: Path) -> str:
+    """Return the job's inventory as JSON text; CA bundles lie beside it in the job's folder."""
+    certificates = {
+        inventory_name(one.name): {key: unsafe(value) for key, value in _variables(one, folder).items()}
+        for one in plan.certificates
+    }
+    servers: dict[str, dict[str, Plain]] = {inventory_name(name): {} for name in plan.servers}
+    return json.dumps({"certificates": {"hosts": certificates}, "servers": {"hosts": servers}})
+
+
+def extra_variables(plan: Plan, api_url: str, token_file: Path) -> str:
+    """Return the variables of the job itself as JSON text."""
+    job: Plain = {"id": plan.job_id, "api_url": api_url, "token_file": str(token_file)}
+    return json.dumps({"notafter_job": unsafe(job)})
+
+
+def ca_files(plan: Plan) -> dict[str, str]:
+    """Return the files with the roots that each CA's own HTTPS is checked with: name → PEM."""
+    signings = [one.signing for one in plan.certificates if one.signing]
+    return {ca_file(one.account): one.bundle_pem for one in signings if one.bundle_pem}
+
+
+def ca_file(account: str) -> str:
+    """Return the name of the file with one account's roots."""
+    return f"ca-{inventory_name(account)}.pem"
+
+
+def _variables(one: PlannedCertificate, folder: Path) -> dict[str, Plain]:
+    found: dict[str, Plain] = {
+        "certificate_names": list(one.names),
+        "certificate_key_type": one.key_type,
+        "certificate_deployments": [_deployment(place) for place in one.deployments],
+    }
+    if one.fingerprint is not None:
+        found["certificate_fingerprint"] = one.fingerprint
+    if one.signing is not None:
+        found |= _signing(one.signing, folder)
+    return found
+
+
+def _signing(signing: PlannedSigning, folder: Path) -> dict[str, Plain]:
+    bundle = str(folder / ca_file(signing.account)) if signing.bundle_pem else None
+    found: dict[str, Plain] = {
+        "certificate_ca": {
+            "directory": signing.directory,
+            "bundle": bundle,
+            "email": signing.email,
+        },
+        "certificate_account": signing.account,
+        "certificate_challenge": dict(signing.challenge),
+        "certificate_profile": signing.profile,
+        "certificate_csr": signing.csr_pem,
+        "certificate_attempt": signing.attempt,
+        "certificate_replaces": signing.replaces_pem,
+    }
+    if signing.issuer is not None:
+        found["certificate_issuer"] = inventory_name(signing.issuer)
+    return found
+
+
+def _deployment(place: PlannedDeployment) -> dict[str, Plain]:
+    return {
+        "id": place.id,
+        "server": inventory_name(place.server),
+        "service": place.service,
+        "names": list(place.names),
+        "listeners": list(place.listeners),
+        "files": [dict(file) for file in place.files],
+    }

@@ -1,0 +1,178 @@
+"""The documented results of the collection's modules, read as types; nothing is trusted.
+
+Each reader raises KeyError, TypeError or ValueError for a result that is not what was agreed.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from notafter.domain.deployment import DeployState, FileKind
+from notafter.domain.outcome import (
+    Binding,
+    Deployed,
+    DeployResult,
+    Endpoint,
+    FailureClass,
+    FoundCertificate,
+    FoundFile,
+    Issued,
+    IssueFailed,
+    Outcome,
+    Probed,
+    Scanned,
+)
+
+Reader = Callable[[str, Mapping[str, Any]], Outcome]
+
+_HEX = frozenset("0123456789abcdef")
+_FINGERPRINT = 64
+_LONGEST = 4000
+
+
+def signed(host: str, result: Mapping[str, Any]) -> Outcome:
+    """Read the result of `acme_sh_certificate`."""
+    if result.get("failed"):
+        return _issue_failed(host, result)
+    certificate = result["certificate"]
+    account = result.get("account") or {}
+    return Issued(
+        host=host,
+        attempt=_text(result["attempt"]),
+        pem=str(certificate["pem"]),
+        chain_pem=str(certificate.get("chain_pem") or ""),
+        account_url=_optional(account.get("url")),
+        seconds=_number(result.get("seconds")),
+    )
+
+
+def deployed(host: str, result: Mapping[str, Any]) -> Outcome:
+    """Read the result of `certificate_deploy`."""
+    return Deployed(
+        host=host,
+        results=tuple(_deploy_result(one) for one in result["deployments"]),
+        recovered=tuple(_text(one["message"]) for one in result.get("recovered") or ()),
+    )
+
+
+def scanned(host: str, result: Mapping[str, Any]) -> Outcome:
+    """Read the result of `certificate_scan_info`."""
+    found = result.get("certificates") or {}
+    return Scanned(
+        host=host,
+        server=_facts(result["server"]),
+        bindings=tuple(_binding(one) for one in result["bindings"]),
+        certificates={
+            fingerprint: FoundCertificate(str(one.get("pem") or ""), str(one.get("chain_pem") or ""))
+            for fingerprint, one in found.items()
+            if _is_fingerprint(fingerprint)
+        },
+        warnings=tuple(_warning(one) for one in result.get("warnings") or ()),
+    )
+
+
+def probed(host: str, result: Mapping[str, Any]) -> Outcome:
+    """Read the result of `certificate_probe_info`."""
+    return Probed(
+        host=host,
+        endpoints=tuple(
+            Endpoint(
+                id=_text(one.get("id") or ""),
+                fingerprint=_fingerprint(one.get("fingerprint_sha256")),
+                served=one.get("state") == "served",
+                matches=one.get("matches") is True,
+                error=_optional(one.get("error")),
+            )
+            for one in result["endpoints"]
+        ),
+    )
+
+
+def _issue_failed(host: str, result: Mapping[str, Any]) -> IssueFailed:
+    failure = result["failure"]
+    return IssueFailed(
+        host=host,
+        failure=_failure_class(failure.get("class")),
+        message=_text(failure.get("message") or result.get("msg") or "no reason was given"),
+        retry_after=_number(failure.get("retry_after")),
+        seconds=_number(result.get("seconds")),
+    )
+
+
+def _failure_class(text: object) -> FailureClass:
+    try:
+        return FailureClass(str(text))
+    except ValueError:
+        return FailureClass.INTERNAL
+
+
+def _deploy_result(one: Mapping[str, Any]) -> DeployResult:
+    return DeployResult(
+        id=_text(one["id"]),
+        state=DeployState(one["state"]),
+        reason=_text(one.get("reason") or ""),
+        message=_text(one.get("message") or ""),
+        live_fingerprint=_fingerprint(one.get("live_fingerprint")),
+        seconds=_number(one.get("seconds")),
+    )
+
+
+def _binding(one: Mapping[str, Any]) -> Binding:
+    return Binding(
+        service=_text(one["service"]),
+        config_file=_text(one.get("config_file") or ""),
+        line=one["line"] if isinstance(one.get("line"), int) else None,
+        names=tuple(_text(name) for name in one.get("names") or ()),
+        listeners=tuple(_text(listener) for listener in one.get("listeners") or ()),
+        files=tuple(_file(file) for file in one.get("files") or ()),
+        fingerprint=_fingerprint(one.get("certificate")),
+        managed_by=_optional(one.get("managed_by")),
+        problems=tuple(
+            (_text(problem["kind"]), _text(problem["message"])) for problem in one.get("problems") or ()
+        ),
+    )
+
+
+def _file(one: Mapping[str, Any]) -> FoundFile:
+    return FoundFile(_text(one["path"]), FileKind(one["kind"]), _fingerprint(one.get("sha256")))
+
+
+def _warning(one: object) -> str:
+    if isinstance(one, Mapping):
+        return f"{_text(one.get('file'))}:{_text(one.get('line'))}: {_text(one.get('message'))}"
+    return _text(one)
+
+
+def _facts(value: Mapping[str, Any]) -> dict[str, object]:
+    """Keep a host's facts as data; what looks like a setting of Ansible is not kept."""
+    return {_text(key): _plain(inner) for key, inner in value.items() if not str(key).startswith("ansible_")}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {_text(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value[:1000]]
+    return value if isinstance(value, int | float | bool) or value is None else _text(value)
+
+
+def _is_fingerprint(value: object) -> bool:
+    return isinstance(value, str) and len(value) == _FINGERPRINT and set(value) <= _HEX
+
+
+def _fingerprint(value: object) -> str | None:
+    return str(value) if _is_fingerprint(value) else None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return max(float(value), 0.0)
+
+
+def _optional(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _text(value: object) -> str:
+    """Return a text that the database can hold; what it says is nobody's code."""
+    return str(value)[:_LONGEST].encode("utf-8", "replace").decode("utf-8")

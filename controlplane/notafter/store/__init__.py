@@ -1,0 +1,1 @@
+"""The only room that knows SQL: one file a noun, rows in `tables.py`."""

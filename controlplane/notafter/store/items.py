@@ -1,0 +1,90 @@
+"""Items: what one job is to bring about; at most one open item for a subject."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from notafter.domain.job import OPEN_ITEM_STATES, ItemState, Subject
+from notafter.store.database import Session
+from notafter.store.tables import CertificateRow, DeploymentRow, ItemRow, JobRow, ServerRow
+
+
+def add_certificate(session: Session, job: JobRow, row: CertificateRow, due_reason: str) -> ItemRow:
+    """Make a certificate an item of a job."""
+    return _add(
+        session,
+        ItemRow(
+            job_id=job.id,
+            subject=Subject.CERTIFICATE,
+            certificate_id=row.id,
+            due_reason=due_reason,
+            attempt=row.failures + 1,
+            before_fingerprint=row.current.fingerprint if row.current else None,
+        ),
+    )
+
+
+def add_deployment(session: Session, job: JobRow, row: DeploymentRow, due_reason: str) -> ItemRow:
+    """Make a deployment an item of a job."""
+    return _add(
+        session,
+        ItemRow(
+            job_id=job.id,
+            subject=Subject.DEPLOYMENT,
+            certificate_id=row.certificate_id,
+            deployment_id=row.id,
+            server_id=row.server_id,
+            due_reason=due_reason,
+            attempt=row.failures + 1,
+            before_fingerprint=row.live_fingerprint or row.file_fingerprint,
+        ),
+    )
+
+
+def add_server(session: Session, job: JobRow, row: ServerRow, due_reason: str) -> ItemRow:
+    """Make a server an item of a job."""
+    return _add(
+        session,
+        ItemRow(
+            job_id=job.id,
+            subject=Subject.SERVER,
+            server_id=row.id,
+            due_reason=due_reason,
+            attempt=row.scan_failures + 1,
+        ),
+    )
+
+
+def open_server(session: Session, server_id: int) -> ItemRow | None:
+    """Return the open item that is about this server as such (a scan)."""
+    query = select(ItemRow).where(
+        ItemRow.server_id == server_id,
+        ItemRow.subject == Subject.SERVER,
+        ItemRow.state.in_(OPEN_ITEM_STATES),
+    )
+    return session.scalar(query)
+
+
+def open_certificate(session: Session, certificate_id: int) -> ItemRow | None:
+    """Return the open item that renews this certificate."""
+    query = select(ItemRow).where(
+        ItemRow.certificate_id == certificate_id,
+        ItemRow.subject == Subject.CERTIFICATE,
+        ItemRow.state.in_(OPEN_ITEM_STATES),
+    )
+    return session.scalar(query)
+
+
+def of_job(session: Session, job_id: int, subject: Subject | None = None) -> Sequence[ItemRow]:
+    """Return a job's items, or those about one kind of subject."""
+    query = select(ItemRow).where(ItemRow.job_id == job_id).order_by(ItemRow.id)
+    if subject is not None:
+        query = query.where(ItemRow.subject == subject)
+    return session.scalars(query).all()
+
+
+def _add(session: Session, item: ItemRow) -> ItemRow:
+    item.state = ItemState.WAITING
+    session.add(item)
+    session.flush()
+    return item

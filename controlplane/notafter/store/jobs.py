@@ -1,0 +1,142 @@
+"""Jobs: claimed by one worker at a time, written to only by the one that holds them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import CursorResult, func, select, update
+
+from notafter.domain.errors import ClaimLost, NotFound
+from notafter.domain.job import OPEN_JOB_STATES, ItemState, JobKind, JobState
+from notafter.store.database import Session
+from notafter.store.tables import ItemRow, JobRow
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to carry a job through: worthless once the fence has moved on."""
+
+    job_id: int
+    fence: int
+    run_id: str
+
+
+def get(session: Session, job_id: int) -> JobRow:
+    """Return one job."""
+    row = session.get(JobRow, job_id)
+    if row is None:
+        raise NotFound(f"there is no job {job_id}")
+    return row
+
+
+def add(session: Session, kind: JobKind, reason: str, requested_by: str, now: datetime) -> JobRow:
+    """Put a new job into the queue."""
+    row = JobRow(
+        kind=kind,
+        state=JobState.QUEUED,
+        reason=reason,
+        requested_by=requested_by,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def claim(session: Session, worker: str, run_id: str, now: datetime) -> Claim | None:
+    """Take the oldest job whose servers no running and no older job needs; none if all must wait."""
+    taken = _servers_of(session, JobState.RUNNING)
+    for job_id, fence in session.execute(
+        select(JobRow.id, JobRow.fence).where(JobRow.state == JobState.QUEUED).order_by(JobRow.id),
+    ).all():
+        servers = set(session.scalars(select(ItemRow.server_id).where(ItemRow.job_id == job_id)))
+        servers.discard(None)
+        if servers & taken:
+            taken |= servers
+            continue
+        if _take(session, job_id, fence, worker, run_id, now):
+            return Claim(job_id, fence + 1, run_id)
+    return None
+
+
+def holding(session: Session, claim: Claim) -> JobRow:
+    """Return the job for writing, if this claim still holds it."""
+    row = get(session, claim.job_id)
+    if row.state is not JobState.RUNNING or row.fence != claim.fence:
+        raise ClaimLost(f"job {claim.job_id} is no longer ours: it is {row.state}")
+    return row
+
+
+def running(session: Session) -> list[JobRow]:
+    """Return the jobs that some worker holds."""
+    return list(session.scalars(select(JobRow).where(JobRow.state == JobState.RUNNING)))
+
+
+def unexpanded(session: Session) -> list[JobRow]:
+    """Return the scans of the whole fleet whose servers are not yet known."""
+    query = select(JobRow).where(
+        JobRow.state == JobState.QUEUED,
+        JobRow.whole_fleet,
+        ~JobRow.items.any(),
+    )
+    return list(session.scalars(query))
+
+
+def fleet_scan_open(session: Session) -> JobRow | None:
+    """Return the scan of the whole fleet that waits or runs."""
+    query = select(JobRow).where(JobRow.state.in_(OPEN_JOB_STATES), JobRow.whole_fleet)
+    return session.scalar(query.limit(1))
+
+
+def last_fleet_scan_at(session: Session) -> datetime | None:
+    """Return when the whole fleet was last to be scanned."""
+    return session.scalar(select(func.max(JobRow.created_at)).where(JobRow.whole_fleet))
+
+
+def page(session: Session, before: int | None, limit: int) -> list[JobRow]:
+    """Return a page of jobs, the newest first."""
+    query = select(JobRow).order_by(JobRow.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(JobRow.id < before)
+    return list(session.scalars(query))
+
+
+def waiting(session: Session) -> int:
+    """Return how many jobs wait."""
+    query = select(func.count()).select_from(JobRow).where(JobRow.state == JobState.QUEUED)
+    return session.scalar(query) or 0
+
+
+def _servers_of(session: Session, state: JobState) -> set[int | None]:
+    query = select(ItemRow.server_id).join(JobRow).where(JobRow.state == state)
+    found: set[int | None] = set(session.scalars(query))
+    return found - {None}
+
+
+def _take(  # noqa: PLR0913, PLR0917 -- one statement, all that it sets
+    session: Session,
+    job_id: int,
+    fence: int,
+    worker: str,
+    run_id: str,
+    now: datetime,
+) -> bool:
+    """Compare and set: of two workers one wins."""
+    moved = session.execute(
+        update(JobRow)
+        .where(JobRow.id == job_id, JobRow.state == JobState.QUEUED, JobRow.fence == fence)
+        .values(
+            state=JobState.RUNNING,
+            fence=fence + 1,
+            worker=worker,
+            run_id=run_id,
+            started_at=now,
+        ),
+    )
+    if not isinstance(moved, CursorResult) or moved.rowcount != 1:
+        return False
+    session.execute(
+        update(ItemRow)
+        .where(ItemRow.job_id == job_id, ItemRow.state == ItemState.WAITING)
+        .values(state=ItemState.RUNNING),
+    )
+    return True

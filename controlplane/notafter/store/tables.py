@@ -1,0 +1,318 @@
+"""The tables: facts only; every state that depends on the time of day is derived from them."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, MetaData, Text, UniqueConstraint, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from notafter.domain.certificate import KeyType
+from notafter.domain.job import ItemState, JobKind, JobState, Subject
+from notafter.domain.version import Origin
+from notafter.store.types import UtcDateTime, states
+
+_OPEN_ITEM = text("state IN ('waiting', 'running')")
+
+
+class Base(DeclarativeBase):
+    """The parent of all rows."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        },
+    )
+    type_annotation_map = {  # noqa: RUF012 -- SQLAlchemy's own way to say it
+        datetime: UtcDateTime(),
+        dict[str, Any]: JSON(),
+        list[Any]: JSON(),
+        str: Text(),
+    }
+
+
+class ServerRow(Base):
+    """A host that serves TLS, by its inventory name."""
+
+    __tablename__ = "server"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    problems: Mapped[list[Any]] = mapped_column(default=list)
+    warnings: Mapped[list[Any]] = mapped_column(default=list)
+    enrolled_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime | None]
+    last_missed_at: Mapped[datetime | None]
+    last_scan_at: Mapped[datetime | None]
+    scan_wanted_at: Mapped[datetime | None]
+    scan_failures: Mapped[int] = mapped_column(default=0)
+    last_problem: Mapped[str | None]
+
+
+class AccountRow(Base):
+    """An account at a certificate authority."""
+
+    __tablename__ = "account"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    directory: Mapped[str]
+    bundle_pem: Mapped[str | None]
+    email: Mapped[str | None]
+    sealed_key: Mapped[str]
+    url: Mapped[str | None]
+    thumbprint: Mapped[str | None]
+    created_at: Mapped[datetime]
+
+
+class CredentialRow(Base):
+    """What a DNS provider's acme.sh hook asks for."""
+
+    __tablename__ = "dns_credential"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    provider: Mapped[str]
+    variable_names: Mapped[list[Any]]
+    sealed_variables: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class CertificateRow(Base):
+    """A wish: these names, from this CA, proved this way."""
+
+    __tablename__ = "certificate"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    names: Mapped[list[Any]]
+    key_type: Mapped[str] = mapped_column(default=KeyType.EC_256.value)
+    #: Without a foreign key: the two tables would refer to each other.
+    current_version_id: Mapped[int | None]
+    created_at: Mapped[datetime]
+    adopted_at: Mapped[datetime | None]
+    auto_renew: Mapped[bool] = mapped_column(default=True)
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
+    credential_id: Mapped[int | None] = mapped_column(ForeignKey("dns_credential.id"))
+    challenge: Mapped[dict[str, Any] | None]
+    profile: Mapped[str | None]
+    issuer_host: Mapped[str | None]
+    renew_before_seconds: Mapped[int | None]
+    first_renewal_at: Mapped[datetime | None]
+    renew_at: Mapped[datetime | None] = mapped_column(index=True)
+    next_attempt_at: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(default=0)
+    last_problem: Mapped[str | None]
+
+    current: Mapped["VersionRow | None"] = relationship(
+        primaryjoin="foreign(CertificateRow.current_version_id) == VersionRow.id",
+        viewonly=True,
+    )
+    account: Mapped[AccountRow | None] = relationship()
+    credential: Mapped[CredentialRow | None] = relationship()
+    deployments: Mapped[list["DeploymentRow"]] = relationship(
+        back_populates="certificate",
+        order_by="DeploymentRow.id",
+    )
+
+    @property
+    def key(self) -> str:
+        """The name that plans, outcomes and people use: `crt-17`."""
+        return f"crt-{self.id}"
+
+
+class VersionRow(Base):
+    """One certificate that was issued or found; its identity is the SHA-256 of its DER."""
+
+    __tablename__ = "version"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    certificate_id: Mapped[int] = mapped_column(ForeignKey("certificate.id"), index=True)
+    fingerprint: Mapped[str] = mapped_column(unique=True)
+    serial: Mapped[str]
+    issuer: Mapped[str]
+    names: Mapped[list[Any]]
+    key_type: Mapped[str]
+    not_before: Mapped[datetime]
+    not_after: Mapped[datetime]
+    authority_key_id: Mapped[str | None]
+    pem: Mapped[str]
+    chain_pem: Mapped[str]
+    sealed_key: Mapped[str | None]
+    origin: Mapped[Origin] = mapped_column(states(Origin))
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
+    created_at: Mapped[datetime]
+    replaced_by_id: Mapped[int | None] = mapped_column(ForeignKey("version.id"))
+    revoked_at: Mapped[datetime | None]
+    ari_start: Mapped[datetime | None]
+    ari_end: Mapped[datetime | None]
+    ari_explanation: Mapped[str | None]
+    ari_next_poll_at: Mapped[datetime | None]
+    ari_failures: Mapped[int] = mapped_column(default=0)
+
+
+class RequestRow(Base):
+    """An attempt to sign; retries keep it until a version is on record for it."""
+
+    __tablename__ = "request"
+    __table_args__ = (
+        Index(
+            "uq_request_open_certificate",
+            "certificate_id",
+            unique=True,
+            sqlite_where=text("version_id IS NULL AND abandoned_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    certificate_id: Mapped[int] = mapped_column(ForeignKey("certificate.id"), index=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    names: Mapped[list[Any]]
+    key_type: Mapped[str]
+    csr_pem: Mapped[str]
+    sealed_key: Mapped[str | None]
+    created_at: Mapped[datetime]
+    version_id: Mapped[int | None] = mapped_column(ForeignKey("version.id"))
+    abandoned_at: Mapped[datetime | None]
+
+    @property
+    def key(self) -> str:
+        """The name that plans and outcomes use: `req-12`."""
+        return f"req-{self.id}"
+
+
+class DeploymentRow(Base):
+    """One place where a certificate serves: a server, a service, the certificate's file."""
+
+    __tablename__ = "deployment"
+    __table_args__ = (UniqueConstraint("server_id", "service", "path"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    certificate_id: Mapped[int] = mapped_column(ForeignKey("certificate.id"), index=True)
+    server_id: Mapped[int] = mapped_column(ForeignKey("server.id"), index=True)
+    service: Mapped[str]
+    path: Mapped[str]
+    config_file: Mapped[str]
+    line: Mapped[int | None]
+    names: Mapped[list[Any]]
+    listeners: Mapped[list[Any]]
+    files: Mapped[list[Any]]
+    managed_by: Mapped[str | None]
+    problems: Mapped[list[Any]] = mapped_column(default=list)
+    created_at: Mapped[datetime]
+    absent_since: Mapped[datetime | None]
+    file_fingerprint: Mapped[str | None]
+    live_fingerprint: Mapped[str | None]
+    verified_at: Mapped[datetime | None]
+    deployed_at: Mapped[datetime | None]
+    next_attempt_at: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(default=0)
+    last_problem: Mapped[str | None]
+
+    certificate: Mapped[CertificateRow] = relationship(back_populates="deployments")
+    server: Mapped[ServerRow] = relationship()
+
+    @property
+    def key(self) -> str:
+        """The name that plans and outcomes use: `dep-5`."""
+        return f"dep-{self.id}"
+
+
+class JobRow(Base):
+    """One run of one playbook."""
+
+    __tablename__ = "job"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[JobKind] = mapped_column(states(JobKind))
+    state: Mapped[JobState] = mapped_column(states(JobState), index=True)
+    reason: Mapped[str]
+    requested_by: Mapped[str]
+    whole_fleet: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    message: Mapped[str | None]
+    fence: Mapped[int] = mapped_column(default=0)
+    worker: Mapped[str | None]
+    run_id: Mapped[str | None]
+    token_hash: Mapped[str | None]
+
+    items: Mapped[list["ItemRow"]] = relationship(back_populates="job", order_by="ItemRow.id")
+
+
+class ItemRow(Base):
+    """One certificate, deployment or server in a job."""
+
+    __tablename__ = "item"
+    __table_args__ = (
+        Index(
+            "uq_item_open_certificate",
+            "certificate_id",
+            unique=True,
+            sqlite_where=text(f"{_OPEN_ITEM.text} AND subject = 'certificate'"),
+        ),
+        Index("uq_item_open_deployment", "deployment_id", unique=True, sqlite_where=_OPEN_ITEM),
+        Index(
+            "uq_item_open_server",
+            "server_id",
+            unique=True,
+            sqlite_where=text(f"{_OPEN_ITEM.text} AND subject = 'server'"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
+    subject: Mapped[Subject] = mapped_column(states(Subject))
+    certificate_id: Mapped[int | None] = mapped_column(ForeignKey("certificate.id"))
+    deployment_id: Mapped[int | None] = mapped_column(ForeignKey("deployment.id"))
+    server_id: Mapped[int | None] = mapped_column(ForeignKey("server.id"))
+    state: Mapped[ItemState] = mapped_column(states(ItemState))
+    due_reason: Mapped[str]
+    attempt: Mapped[int] = mapped_column(default=1)
+    reason: Mapped[str | None]
+    message: Mapped[str | None]
+    before_fingerprint: Mapped[str | None]
+    after_fingerprint: Mapped[str | None]
+    seconds: Mapped[float | None]
+    finished_at: Mapped[datetime | None]
+
+    job: Mapped[JobRow] = relationship(back_populates="items")
+    certificate: Mapped[CertificateRow | None] = relationship()
+    deployment: Mapped[DeploymentRow | None] = relationship()
+    server: Mapped[ServerRow | None] = relationship()
+
+
+class LineRow(Base):
+    """One line of a job's log; no secret ever gets here."""
+
+    __tablename__ = "line"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    text: Mapped[str]
+
+
+class TokenRow(Base):
+    """A bearer token of the API: its hash, never itself."""
+
+    __tablename__ = "token"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    hash: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+
+
+class CanaryRow(Base):
+    """A known text sealed with the key-encryption key: tells whether a key is the right one."""
+
+    __tablename__ = "canary"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key_id: Mapped[str]
+    sealed: Mapped[str]

@@ -1,0 +1,49 @@
+"""Tokens of the API: stored as hashes, compared in constant time."""
+
+import hashlib
+import hmac
+import secrets
+from datetime import datetime
+
+from sqlalchemy import select
+
+from notafter.domain.errors import Conflict, NotAuthenticated
+from notafter.store.database import Session
+from notafter.store.tables import TokenRow
+
+_PREFIX = "na_"
+
+
+def fresh() -> str:
+    """Return a new token: 256 bits of chance."""
+    return _PREFIX + secrets.token_urlsafe(32)
+
+
+def digest(token: str) -> str:
+    """Return what is stored of a token. It has full entropy: no salt, no slow hash needed."""
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
+def same(token: str, stored: str | None) -> bool:
+    """Compare a token with a stored hash, in constant time."""
+    return hmac.compare_digest(digest(token), stored or "")
+
+
+def add(session: Session, name: str, token: str, now: datetime, expires_at: datetime | None) -> TokenRow:
+    """Put a new token's hash on record."""
+    if session.scalar(select(TokenRow.id).where(TokenRow.name == name)):
+        raise Conflict(f"there is a token {name!r} already")
+    row = TokenRow(name=name, hash=digest(token), created_at=now, expires_at=expires_at)
+    session.add(row)
+    session.flush()
+    return row
+
+
+def check(session: Session, token: str, now: datetime) -> TokenRow:
+    """Return whose token it is."""
+    row = session.scalar(select(TokenRow).where(TokenRow.hash == digest(token)))
+    if row is None or not same(token, row.hash):
+        raise NotAuthenticated("this token opens nothing")
+    if row.expires_at is not None and row.expires_at <= now:
+        raise NotAuthenticated("this token has expired")
+    return row

@@ -1,0 +1,88 @@
+"""Versions: each certificate that was issued or found, by its fingerprint."""
+
+from datetime import datetime
+
+from sqlalchemy import or_, select
+
+from notafter.domain.version import Origin, RenewalWindow, Version
+from notafter.domain.x509 import Leaf
+from notafter.store.database import Session
+from notafter.store.tables import CertificateRow, VersionRow
+
+
+def by_fingerprint(session: Session, fingerprint: str) -> VersionRow | None:
+    """Return the version with this SHA-256, if it is on record."""
+    return session.scalar(select(VersionRow).where(VersionRow.fingerprint == fingerprint))
+
+
+def of_certificate(session: Session, certificate_id: int) -> list[VersionRow]:
+    """Return all versions of a certificate, the newest first."""
+    query = select(VersionRow).where(VersionRow.certificate_id == certificate_id)
+    return list(session.scalars(query.order_by(VersionRow.not_before.desc(), VersionRow.id.desc())))
+
+
+def to_ask(session: Session, now: datetime, limit: int) -> list[VersionRow]:
+    """Return the versions whose CA is to be asked for its renewal window.
+
+    Never an expired nor a replaced one (RFC 9773 §4.3.3).
+    """
+    query = (
+        select(VersionRow)
+        .join(CertificateRow, CertificateRow.current_version_id == VersionRow.id)
+        .where(
+            CertificateRow.adopted_at.is_not(None),
+            VersionRow.replaced_by_id.is_(None),
+            VersionRow.revoked_at.is_(None),
+            VersionRow.authority_key_id.is_not(None),
+            VersionRow.not_after > now,
+            or_(VersionRow.ari_next_poll_at.is_(None), VersionRow.ari_next_poll_at <= now),
+        )
+        .order_by(VersionRow.ari_next_poll_at)
+        .limit(limit)
+    )
+    return list(session.scalars(query))
+
+
+def facts(row: VersionRow) -> Version:
+    """Return what the rules look at."""
+    window = None
+    if row.ari_start is not None and row.ari_end is not None:
+        window = RenewalWindow(row.ari_start, row.ari_end)
+    return Version(
+        serial=row.serial,
+        fingerprint=row.fingerprint,
+        not_before=row.not_before,
+        not_after=row.not_after,
+        has_key=row.sealed_key is not None,
+        window=window,
+        revoked_at=row.revoked_at,
+    )
+
+
+def add(  # noqa: PLR0913, PLR0917 -- all that a version is made of
+    session: Session,
+    certificate_id: int,
+    leaf: Leaf,
+    chain_pem: str,
+    origin: Origin,
+    now: datetime,
+) -> VersionRow:
+    """Put a certificate on record."""
+    row = VersionRow(
+        certificate_id=certificate_id,
+        fingerprint=leaf.fingerprint,
+        serial=leaf.serial,
+        issuer=leaf.issuer,
+        names=list(leaf.names),
+        key_type=leaf.key_type,
+        not_before=leaf.not_before,
+        not_after=leaf.not_after,
+        authority_key_id=leaf.authority_key_id,
+        pem=leaf.pem,
+        chain_pem=chain_pem,
+        origin=origin,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    return row
