@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.lab.fleet import Challenge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from tests.lab.fleet import Site
     from tests.lab.lab import Lab
 
-TREE = __import__("pathlib").Path(__file__).parents[1]
+TREE = Path(__file__).parents[1]
 
 
 def challenge(site: Site) -> dict[str, Any]:

@@ -1,0 +1,3 @@
+"""What all tests share: the labs."""
+
+pytest_plugins = ["tests.lab.fixtures"]
