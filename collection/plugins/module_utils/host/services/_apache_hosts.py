@@ -115,7 +115,9 @@ class Hosts:
     def _names(self, host):
         # type: (Host) -> List[str]
         name = host.last("servername")
-        values = [re.sub(r"^[a-z]+://", "", name.arguments[0]).split(":")[0]] if name and name.arguments else []
+        values = (
+            [re.sub(r"^[a-z]+://", "", name.arguments[0]).split(":")[0]] if name and name.arguments else []
+        )
         for directive in host.all("serveralias"):
             values.extend(directive.arguments)
         found = []  # type: List[str]
@@ -131,7 +133,9 @@ class Hosts:
         if plain is None and ("*" in value or "?" in value):
             return _reach.pattern(value)
         if plain is None:
-            self.report.warning("the server name %s cannot be asked for" % value[:100], host.place.file, host.place.number)
+            self.report.warning(
+                "the server name %s cannot be asked for" % value[:100], host.place.file, host.place.number
+            )
         return plain
 
     def _report(self, host, names, groups):
@@ -222,7 +226,9 @@ def _address(value):
     if match is None or not match.group(1):
         return None
     port = match.group(2)
-    return Address("*" if match.group(1) in _EVERY else match.group(1), int(port) if port and port != "*" else 0)
+    return Address(
+        "*" if match.group(1) in _EVERY else match.group(1), int(port) if port and port != "*" else 0
+    )
 
 
 def _text(address):

@@ -18,7 +18,15 @@ _WANTED = frozenset(
     "sslcertificatefile sslcertificatekeyfile sslengine".split()
 )
 # The modules that every build has in it, should the server not tell.
-STATIC = ("core.c", "http_core.c", "mod_so.c", "mod_unixd.c", "mod_version.c", "mod_log_config.c", "mod_watchdog.c")
+STATIC = (
+    "core.c",
+    "http_core.c",
+    "mod_so.c",
+    "mod_unixd.c",
+    "mod_version.c",
+    "mod_log_config.c",
+    "mod_watchdog.c",
+)
 
 
 _CONDITIONS = ("ifdefine", "ifdirective", "iffile", "ifmodule", "ifsection", "ifversion")
@@ -212,7 +220,9 @@ class Reading:
         elif name in _CONDITIONS:
             value = self._condition(name, arguments)
             if value is None:
-                self.warn("<%s> cannot be judged: its lines are taken as they stand" % name, line.file, line.number)
+                self.warn(
+                    "<%s> cannot be judged: its lines are taken as they stand" % name, line.file, line.number
+                )
             return None if value is False else current
         return None
 
@@ -345,7 +355,9 @@ def _substituted(text, values):
     names = [name for name in sorted(values, key=len, reverse=True) if name]
     if not names:
         return text
-    return _bounded(re.sub("|".join(re.escape(name) for name in names), lambda match: values[match.group()], text))
+    return _bounded(
+        re.sub("|".join(re.escape(name) for name in names), lambda match: values[match.group()], text)
+    )
 
 
 def _bounded(text):

@@ -63,6 +63,16 @@ class Service:
         """What makes each running master read its files again; empty when none runs."""
         raise NotImplementedError
 
+    def challenge_answer(self, thumbprint):
+        # type: (str) -> Optional[Tuple[str, str]]
+        """The file, and what belongs in it, that makes the server answer http-01; None where none can."""
+        return None
+
+    def challenge_advice(self, thumbprint):
+        # type: (str) -> str
+        """What an administrator must still do where the server does not answer."""
+        return "%s cannot answer by itself; use dns-01" % self.name
+
     def test_command(self):
         # type: () -> List[str]
         return self.test_commands()[0]

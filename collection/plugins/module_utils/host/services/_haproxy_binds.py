@@ -175,7 +175,9 @@ class Binds:
             return []
         if os.path.isdir(_reading.raw(path)):
             folder = path.rstrip("/")
-            entries = (folder + "/" + entry for entry in self.report.reader.names(path) if _is_certificate(entry))
+            entries = (
+                folder + "/" + entry for entry in self.report.reader.names(path) if _is_certificate(entry)
+            )
             return [Use(one, None, names, line) for one in entries if os.path.isfile(_reading.raw(one))]
         if not os.path.exists(_reading.raw(path)) and self.extra & {"all", "bundle"}:
             bundle = [path + end for end in _BUNDLE if os.path.exists(_reading.raw(path + end))]

@@ -12,7 +12,9 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 _SPECIAL = re.compile(r"[\\'\"#$]")
 _PLAIN = re.compile(r"[^\\'\"# \t\r$]+")
-_VARIABLE = re.compile(r"\$(?:\{(\.?[A-Za-z_][A-Za-z0-9_]*)(\[\*\])?(?:-([^}]*))?\}|(\.?[A-Za-z_][A-Za-z0-9_]*))")
+_VARIABLE = re.compile(
+    r"\$(?:\{(\.?[A-Za-z_][A-Za-z0-9_]*)(\[\*\])?(?:-([^}]*))?\}|(\.?[A-Za-z_][A-Za-z0-9_]*))"
+)
 _HEX = re.compile(r"x([0-9A-Fa-f]{2})")
 _VALUE_LIMIT = 64 * 1024
 _SIGNS = {"n": "\n", "r": "\r", "t": "\t"}
@@ -254,7 +256,9 @@ class Reading:
             if not found or conditions.take(found):
                 continue
             if conditions.unknown:
-                self.warn("a condition that only HAProxy can judge: its lines are taken as they stand", file, number)
+                self.warn(
+                    "a condition that only HAProxy can judge: its lines are taken as they stand", file, number
+                )
                 conditions.unknown = False
             if not conditions.active():
                 continue

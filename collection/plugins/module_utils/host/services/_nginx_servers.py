@@ -146,7 +146,12 @@ class Servers:
     def _report(self, servers):
         # type: (List[Server]) -> None
         """A listener is TLS when one server says so; its names belong to the first that has them."""
-        tls = {listen.listener for server in servers for listen in server.listens if listen.tls and not listen.quic}
+        tls = {
+            listen.listener
+            for server in servers
+            for listen in server.listens
+            if listen.tls and not listen.quic
+        }
         first = {}  # type: Dict[str, Server]
         named = {}  # type: Dict[str, Server]
         for server in servers:
@@ -160,7 +165,9 @@ class Servers:
             reached = []
             for listen in self._plain_listens(server):
                 if listen.listener in tls:
-                    owned = claims.setdefault(listen.listener, _reach.Claims(False)).claim(server, server.names)
+                    owned = claims.setdefault(listen.listener, _reach.Claims(False)).claim(
+                        server, server.names
+                    )
                     if owned or first[listen.listener] is server:
                         reached.append((listen.listener, owned))
             self._bind(server, _reach.grouped(reached), tls)
@@ -207,7 +214,11 @@ class Servers:
         if any(_VARIABLE.search(value) for value in values):
             self._by_name(server, pair, names, listeners)
             return
-        problems = [] if pair.key is not None else [("missing", "no ssl_certificate_key belongs to this certificate")]
+        problems = (
+            []
+            if pair.key is not None
+            else [("missing", "no ssl_certificate_key belongs to this certificate")]
+        )
         certificate = self.tree.path(pair.certificate)
         self._write(server, pair, certificate, pair.key or pair.certificate, names, listeners, problems)
 
@@ -282,7 +293,11 @@ def addresses(value):
 
 def _unresolved(value):
     # type: (str) -> Optional[str]
-    for scheme, what in (("data:", "is no file but a value"), ("engine:", "lies in an engine"), ("store:", "lies in a store")):
+    for scheme, what in (
+        ("data:", "is no file but a value"),
+        ("engine:", "lies in an engine"),
+        ("store:", "lies in a store"),
+    ):
         if value.startswith(scheme):
             return "%s... %s" % (scheme, what)
     unknown = sorted({"$" + (a or b) for a, b in _VARIABLE.findall(value)} - {"$" + _SNI})

@@ -14,7 +14,11 @@ from ._base import Report, Service
 from ._machine import Process
 
 _CONTROLS = ("apache2ctl", "apachectl")
-_LAYOUTS = (("/etc/apache2", "apache2.conf"), ("/etc/httpd", "conf/httpd.conf"), ("/usr/local/apache2", "conf/httpd.conf"))
+_LAYOUTS = (
+    ("/etc/apache2", "apache2.conf"),
+    ("/etc/httpd", "conf/httpd.conf"),
+    ("/usr/local/apache2", "conf/httpd.conf"),
+)
 _BUILT_IN = re.compile(r'-D (HTTPD_ROOT|SERVER_CONFIG_FILE)="([^"]*)"')
 _DUMPED = re.compile(r"\((/[^\n]*):([0-9]+)\)$", re.MULTILINE)
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
@@ -42,7 +46,9 @@ class Apache(Service):
 
     def program(self):
         # type: () -> Optional[str]
-        return self.machine.find(self.process_names, ("/usr/local/apache2/bin", "/opt/apache2/bin", "/opt/httpd/bin"))
+        return self.machine.find(
+            self.process_names, ("/usr/local/apache2/bin", "/opt/apache2/bin", "/opt/httpd/bin")
+        )
 
     def found(self):
         # type: () -> bool
@@ -83,7 +89,10 @@ class Apache(Service):
         answer = self.machine.ask([program, "-V"], 10.0) if program else None
         found = dict(_BUILT_IN.findall(_reading.text(answer.stdout))) if answer is not None else {}
         root, config = next((one for one in self.layouts if os.path.isdir(one[0])), self.layouts[0])
-        return {"HTTPD_ROOT": found.get("HTTPD_ROOT", root), "SERVER_CONFIG_FILE": found.get("SERVER_CONFIG_FILE", config)}
+        return {
+            "HTTPD_ROOT": found.get("HTTPD_ROOT", root),
+            "SERVER_CONFIG_FILE": found.get("SERVER_CONFIG_FILE", config),
+        }
 
     def scan(self, report):
         # type: (Report) -> None
@@ -116,7 +125,11 @@ class Apache(Service):
     def _static(self, instance):
         # type: (Instance) -> List[str]
         answer = self.machine.ask([instance.program, "-l"], 10.0) if instance.program else None
-        found = re.findall(r"^\s+(\S+\.c)$", _reading.text(answer.stdout), re.MULTILINE) if answer is not None else []
+        found = (
+            re.findall(r"^\s+(\S+\.c)$", _reading.text(answer.stdout), re.MULTILINE)
+            if answer is not None
+            else []
+        )
         return found or list(STATIC)
 
     def _hold_against_dump(self, instance, reading, report):
@@ -135,7 +148,9 @@ class Apache(Service):
             if host.by_macro or (os.path.normpath(host.place.file), host.place.number) in dumped:
                 kept.append(host)
             else:
-                report.warning("a virtual host that the server does not have", host.place.file, host.place.number)
+                report.warning(
+                    "a virtual host that the server does not have", host.place.file, host.place.number
+                )
         reading.hosts[:] = kept
 
     def _dump(self, instance, report):
@@ -148,11 +163,29 @@ class Apache(Service):
         if answer.returncode != 0:
             report.warning("its own test of the configuration fails: %s" % answer.said(), instance.config)
             return None
-        return {(os.path.normpath(file), int(line)) for file, line in _DUMPED.findall(_reading.text(answer.stdout))}
+        return {
+            (os.path.normpath(file), int(line))
+            for file, line in _DUMPED.findall(_reading.text(answer.stdout))
+        }
 
     def test_commands(self):
         # type: () -> List[List[str]]
         return [self._control(one, "configtest") or self._direct(one) + ["-t"] for one in self.instances()]
+
+    def challenge_answer(self, thumbprint):
+        # type: (str) -> Tuple[str, str]
+        text = (
+            '<LocationMatch "^/\\.well-known/acme-challenge/(?<token>[-_a-zA-Z0-9]+)$">\n'
+            "    Require all granted\n"
+            '    ErrorDocument 200 "%%{env:MATCH_TOKEN}.%s"\n'
+            '    RedirectMatch 200 ".*"\n'
+            "</LocationMatch>\n"
+        )
+        return "/etc/apache2/conf-enabled/notafter-acme-challenge.conf", text % thumbprint
+
+    def challenge_advice(self, thumbprint):
+        # type: (str) -> str
+        return "it must listen on port 80 and read conf-enabled/, with the modules alias and authz_core"
 
     def reload_commands(self):
         # type: () -> List[List[str]]

@@ -101,7 +101,9 @@ class HAProxy(Service):
         if not os.path.isdir(_reading.raw(path)):
             return [path]
         names = report.reader.names(path)
-        return [os.path.join(path, name) for name in names if name.endswith(".cfg") and not name.startswith(".")]
+        return [
+            os.path.join(path, name) for name in names if name.endswith(".cfg") and not name.startswith(".")
+        ]
 
     @staticmethod
     def _read(report, reading, path):
@@ -114,9 +116,17 @@ class HAProxy(Service):
     def test_commands(self):
         # type: () -> List[List[str]]
         return [
-            [one.program or "haproxy", "-c", "-C", one.folder] + [word for file in one.files for word in ("-f", file)]
+            [one.program or "haproxy", "-c", "-C", one.folder]
+            + [word for file in one.files for word in ("-f", file)]
             for one in self.instances()
         ]
+
+    def challenge_advice(self, thumbprint):
+        # type: (str) -> str
+        return (
+            "its frontend on port 80 needs the line `http-request return status 200 content-type text/plain "
+            'lf-string "%%[path,field(-1,/)].%s" if { path_beg /.well-known/acme-challenge/ }`' % thumbprint
+        )
 
     def reload_commands(self):
         # type: () -> List[List[str]]
@@ -132,7 +142,9 @@ class HAProxy(Service):
                 commands.append(["kill", "-USR2", str(one.process.pid)])
             else:
                 daemon = [] if "-D" in one.options else ["-D"]
-                commands.append([one.program or "haproxy"] + one.options + daemon + ["-sf", str(one.process.pid)])
+                commands.append(
+                    [one.program or "haproxy"] + one.options + daemon + ["-sf", str(one.process.pid)]
+                )
         return commands
 
     def _is_master(self, process):

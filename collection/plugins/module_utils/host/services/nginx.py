@@ -61,9 +61,7 @@ class Nginx(Service):
         found = self.machine.processes(self.process_names)
         numbers = {one.pid for one in found}
         return [
-            one
-            for one in found
-            if _is_master(one, numbers) and self.machine.trusted(one, self.process_names)
+            one for one in found if _is_master(one, numbers) and self.machine.trusted(one, self.process_names)
         ]
 
     def instances(self):
@@ -85,7 +83,9 @@ class Nginx(Service):
         """The first file: `-c` is relative to the prefix, which is built in or `-p`."""
         built_in = self._built_in(program) if program and not options.get("c", "").startswith("/") else {}
         prefix = os.path.join(folder or "/", options.get("p") or built_in.get("prefix", "/etc/nginx"))
-        return os.path.normpath(os.path.join(prefix, options.get("c") or built_in.get("conf-path", self.config)))
+        return os.path.normpath(
+            os.path.join(prefix, options.get("c") or built_in.get("conf-path", self.config))
+        )
 
     def _built_in(self, program):
         # type: (str) -> Dict[str, str]
@@ -124,10 +124,28 @@ class Nginx(Service):
         # type: () -> List[List[str]]
         return [[one.program or "nginx", "-t"] + one.options for one in self.instances()]
 
+    def challenge_answer(self, thumbprint):
+        # type: (str) -> Tuple[str, str]
+        text = (
+            'location ~ "^/\\.well-known/acme-challenge/([-_a-zA-Z0-9]+)$" {\n'
+            "    default_type text/plain;\n"
+            '    return 200 "$1.%s";\n'
+            "}\n"
+        )
+        return "/etc/nginx/snippets/notafter-acme-challenge.conf", text % thumbprint
+
+    def challenge_advice(self, thumbprint):
+        # type: (str) -> str
+        return (
+            "its server block on port 80 needs the line "
+            "`include /etc/nginx/snippets/notafter-acme-challenge*.conf;`"
+        )
+
     def reload_commands(self):
         # type: () -> List[List[str]]
         return [
-            self.machine.reload_by_systemd(one.master) or [one.program or "nginx", "-s", "reload"] + one.options
+            self.machine.reload_by_systemd(one.master)
+            or [one.program or "nginx", "-s", "reload"] + one.options
             for one in self.instances()
             if one.master is not None
         ]
@@ -157,7 +175,11 @@ def given(arguments):
     found = {}  # type: Dict[str, str]
     current = ""
     for word in words:
-        if word.startswith("-") and len(word) > 1 and not (current == "g" and not found["g"].rstrip().endswith(";")):
+        if (
+            word.startswith("-")
+            and len(word) > 1
+            and not (current == "g" and not found["g"].rstrip().endswith(";"))
+        ):
             current = next((letter for letter in word[1:] if letter in "cpgesT"), "")
             if current:
                 found[current] = word[word.index(current) + 1 :]
