@@ -153,15 +153,18 @@ def _carry_through(
     listener: Listener,
     stop: threading.Event,
 ) -> RunEnd:
-    with subprocess.Popen(
-        [sys.executable, "-m", "notafter.runner.process", str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=(folder / "stderr").open("wb"),
-        env=environment(folder, run_id),
-        cwd=workshop.project,
-        start_new_session=True,
-    ) as process:
+    with (
+        (folder / "stderr").open("wb") as stderr,
+        subprocess.Popen(
+            [sys.executable, "-m", "notafter.runner.process", str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=environment(folder, run_id),
+            cwd=workshop.project,
+            start_new_session=True,
+        ) as process,
+    ):
         failpoint("run.started")
         over = threading.Event()
         watcher = threading.Thread(target=_cut_life_line, args=(process.stdin, stop, over), daemon=True)
