@@ -14,8 +14,7 @@ _OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
 _QUOTED = re.compile(r"\\(.)")
 
 
-def gather():
-    # type: () -> Dict[str, Any]
+def gather() -> Dict[str, Any]:
     """The facts of contracts.md §2 about this host, apart from its services."""
     return {
         "hostname": socket.gethostname(),
@@ -30,8 +29,7 @@ def gather():
     }
 
 
-def _lines(path):
-    # type: (str) -> List[str]
+def _lines(path: str) -> List[str]:
     try:
         with open(path, "rb") as handle:
             return handle.read(256 * 1024).decode("utf-8", "backslashreplace").splitlines()
@@ -39,8 +37,7 @@ def _lines(path):
         return []
 
 
-def machine_id(paths=("/etc/machine-id", "/var/lib/dbus/machine-id")):
-    # type: (Any) -> Optional[str]
+def machine_id(paths: Any = ("/etc/machine-id", "/var/lib/dbus/machine-id")) -> Optional[str]:
     for path in paths:
         lines = _lines(path)
         if lines and re.fullmatch(r"[0-9a-f]{32}", lines[0].strip()):
@@ -48,10 +45,9 @@ def machine_id(paths=("/etc/machine-id", "/var/lib/dbus/machine-id")):
     return None
 
 
-def os_release(paths=_OS_RELEASE):
-    # type: (Any) -> Dict[str, Optional[str]]
+def os_release(paths: Any = _OS_RELEASE) -> Dict[str, Optional[str]]:
     """id, version and full name as os-release(5) gives them."""
-    found = {}  # type: Dict[str, str]
+    found: Dict[str, str] = {}
     for path in paths:
         for line in _lines(path):
             key, equals, value = line.partition("=")
@@ -62,15 +58,13 @@ def os_release(paths=_OS_RELEASE):
     return {"id": found.get("ID"), "version": found.get("VERSION_ID"), "name": found.get("PRETTY_NAME")}
 
 
-def _unquoted(value):
-    # type: (str) -> str
+def _unquoted(value: str) -> str:
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
         value = value[1:-1]
     return _QUOTED.sub(r"\1", value)
 
 
-def memory_bytes(path="/proc/meminfo"):
-    # type: (str) -> Optional[int]
+def memory_bytes(path: str = "/proc/meminfo") -> Optional[int]:
     for line in _lines(path):
         match = re.match(r"MemTotal:\s+(\d+) kB", line)
         if match:
@@ -78,8 +72,7 @@ def memory_bytes(path="/proc/meminfo"):
     return None
 
 
-def disk_free_bytes(path):
-    # type: (str) -> Optional[int]
+def disk_free_bytes(path: str) -> Optional[int]:
     """What is left for others than root on the file system of a path."""
     try:
         found = os.statvfs(path)
@@ -88,14 +81,12 @@ def disk_free_bytes(path):
     return found.f_bavail * found.f_frsize
 
 
-def addresses(ipv4="/proc/net/fib_trie", ipv6="/proc/net/if_inet6"):
-    # type: (str, str) -> List[str]
+def addresses(ipv4: str = "/proc/net/fib_trie", ipv6: str = "/proc/net/if_inet6") -> List[str]:
     """The host's own addresses, loopback and link-local ones left out, IPv4 first."""
     return _ipv4(_lines(ipv4)) + _ipv6(_lines(ipv6))
 
 
-def _ipv4(lines):
-    # type: (List[str]) -> List[str]
+def _ipv4(lines: List[str]) -> List[str]:
     """fib_trie names an address on one line and what it is ("/32 host LOCAL") on the next."""
     found = set()
     for line, following in zip(lines, lines[1:]):
@@ -105,8 +96,7 @@ def _ipv4(lines):
     return sorted(found, key=socket.inet_aton)
 
 
-def _ipv6(lines):
-    # type: (List[str]) -> List[str]
+def _ipv6(lines: List[str]) -> List[str]:
     found = []
     for line in lines:
         fields = line.split()

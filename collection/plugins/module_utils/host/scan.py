@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The operation `scan`: what this host is, and every certificate that its servers name.
 
-Request: `services` (names, default all), `seconds` (the time it may take, default 60).
+Request: `services` (names, default all), `timeout` (the seconds it may take, default 60).
 
 The answer is that of `certificate_scan_info` (contracts.md §2) before the controller has
 parsed a certificate: `certificates` has the PEM of each leaf by fingerprint, `chains` each
@@ -15,24 +15,23 @@ from typing import Any, Dict, List, Optional
 
 from . import facts, services
 from .errors import HostError
-from .services._base import Report, Service
+from .services._base import Service
 from .services._reading import Exhausted, Reader
+from .services._report import Report
 
 SECONDS = 60.0
 
 
-def run(request):
-    # type: (Dict[str, Any]) -> Dict[str, Any]
+def run(request: Dict[str, Any]) -> Dict[str, Any]:
     """Scans this host; what cannot be read or understood is a warning, never an end."""
-    report = Report(Reader(float(request.get("seconds") or SECONDS)))
+    report = Report(Reader(float(request.get("timeout") or SECONDS)))
     found = [_scan(name, report) for name in request.get("services") or services.KINDS]
     return answer(report, dict(facts.gather(), services=[one for one in found if one is not None]))
 
 
-def _scan(name, report):
-    # type: (str, Report) -> Optional[Dict[str, Any]]
+def _scan(name: str, report: Report) -> Optional[Dict[str, Any]]:
     """Scans one kind of server; None when it is not on this host."""
-    service = services.get(name)  # type: Service
+    service: Service = services.get(name)
     if not service.found():
         return None
     try:
@@ -44,8 +43,7 @@ def _scan(name, report):
     return {"name": name, "version": service.version(), "running": service.running()}
 
 
-def answer(report, server):
-    # type: (Report, Dict[str, Any]) -> Dict[str, Any]
+def answer(report: Report, server: Dict[str, Any]) -> Dict[str, Any]:
     """The answer that a report and the facts of a server make."""
     materials = report.materials
     _agree_on_kinds(report.bindings)
@@ -57,18 +55,19 @@ def answer(report, server):
         "server": server,
         "bindings": report.bindings,
         "certificates": {
-            fingerprint: {"pem": pem} for fingerprint, pem in materials.certificates.items() if fingerprint in used
+            fingerprint: {"pem": pem}
+            for fingerprint, pem in materials.certificates.items()
+            if fingerprint in used
         },
         "chains": materials.chains,
         "warnings": warnings,
     }
 
 
-def _agree_on_kinds(bindings):
-    # type: (List[Dict[str, Any]]) -> None
+def _agree_on_kinds(bindings: List[Dict[str, Any]]) -> None:
     """A file that several servers read has one content: the fullest kind that any of them needs."""
     order = ("key", "leaf", "chain", "fullchain", "combined")
-    fullest = {}  # type: Dict[str, str]
+    fullest: Dict[str, str] = {}
     files = [file for binding in bindings for file in binding["files"]]
     for file in files:
         place = file["target"] or file["path"]

@@ -11,8 +11,7 @@ from ..errors import HostError
 KINDS = ("apache", "haproxy", "nginx")
 
 
-def get(name, machine=None):
-    # type: (str, Optional[Any]) -> Any
+def get(name: str, machine: Optional[Any] = None) -> Any:
     """The kind of server of that name, looking at this machine (or at the one given)."""
     if name not in KINDS:
         raise HostError(

@@ -33,27 +33,25 @@ class Pair(NamedTuple):
 class Hosts:
     """The main server and all virtual hosts; `report_bindings` writes what handshakes reach."""
 
-    def __init__(self, reading, report, service):
-        # type: (Reading, Any, str) -> None
+    def __init__(self, reading: Reading, report: Any, service: str) -> None:
         self.reading = reading
         self.report = report
         self.service = service
         self.listens = [one for one in map(self._listen, reading.main.all("listen")) if one is not None]
         self.managed = self._managed()
 
-    def report_bindings(self):
-        # type: () -> None
-        defaults = {}  # type: Dict[Address, Host]
-        addresses = {}  # type: Dict[int, List[Address]]
+    def report_bindings(self) -> None:
+        defaults: Dict[Address, Host] = {}
+        addresses: Dict[int, List[Address]] = {}
         for host in self.reading.hosts:
             found = [one for one in map(self._address, host.addresses) if one is not None]
             addresses[id(host)] = found
             for address in found:
                 defaults.setdefault(address, host)
-        claims = {}  # type: Dict[Address, _reach.Claims]
+        claims: Dict[Address, _reach.Claims] = {}
         for host in self.reading.hosts:
             names = self._names(host)
-            reached = []
+            reached: List[Tuple[str, List[str]]] = []
             for address in addresses[id(host)]:
                 owned = claims.setdefault(address, _reach.Claims(True)).claim(host, names)
                 default = defaults[address]
@@ -63,10 +61,9 @@ class Hosts:
                 self._report(host, names, _reach.grouped(_once(reached)))
         self._report_main([address for found in addresses.values() for address in found])
 
-    def _report_main(self, taken):
-        # type: (List[Address]) -> None
+    def _report_main(self, taken: List[Address]) -> None:
         """The main server answers where no virtual host does."""
-        covered = {address for address in taken}
+        covered = set(taken)
         left = []
         for listen in self.listens:
             ways = (listen, Address(listen.host, 0), Address("*", listen.port), Address("*", 0))
@@ -75,8 +72,7 @@ class Hosts:
         if left and self._tls(self.reading.main):
             self._report(self.reading.main, [], [([], left)])
 
-    def _listen(self, directive):
-        # type: (Directive) -> Optional[Address]
+    def _listen(self, directive: Directive) -> Optional[Address]:
         value = directive.arguments[0] if directive.arguments else ""
         address = Address("*", int(value)) if re.fullmatch("[0-9]{1,5}", value) else _address(value)
         if address is None or address.port == 0:
@@ -84,51 +80,46 @@ class Hosts:
             return None
         return address
 
-    def _address(self, value):
-        # type: (str) -> Optional[Address]
+    def _address(self, value: str) -> Optional[Address]:
         address = _address(value)
         if address is None:
             self.report.warning("the address %s of a virtual host is not understood" % value)
         return address
 
-    def _listeners(self, address):
-        # type: (Address) -> List[str]
+    def _listeners(self, address: Address) -> List[str]:
         """Where the server listens for a virtual host's address."""
         found = []
         for listen in self.listens:
             if address.port not in (0, listen.port):
                 continue
-            if address.host == "*" or address.host == listen.host:
+            if address.host in ("*", listen.host):
                 found.append(_text(listen))
             elif listen.host == "*" or (listen.host == "[::]" and address.host.startswith("[")):
                 found.append(_text(Address(address.host, listen.port)))
         return found
 
-    def _tls(self, host):
-        # type: (Host) -> bool
+    def _tls(self, host: Host) -> bool:
         engine = host.last("sslengine") or self.reading.main.last("sslengine")
         value = engine.arguments[0].lower() if engine is not None and engine.arguments else "off"
         if value == "optional" and engine is not None:
             self._warn("SSLEngine optional: no handshake at once, nothing is looked for there", engine)
         return value == "on"
 
-    def _names(self, host):
-        # type: (Host) -> List[str]
+    def _names(self, host: Host) -> List[str]:
         name = host.last("servername")
         values = (
             [re.sub(r"^[a-z]+://", "", name.arguments[0]).split(":")[0]] if name and name.arguments else []
         )
         for directive in host.all("serveralias"):
             values.extend(directive.arguments)
-        found = []  # type: List[str]
+        found: List[str] = []
         for value in values:
             spelled = self._spelled(value, host)
             if spelled is not None and spelled not in found:
                 found.append(spelled)
         return found
 
-    def _spelled(self, value, host):
-        # type: (str, Host) -> Optional[str]
+    def _spelled(self, value: str, host: Host) -> Optional[str]:
         plain = _reach.plain(value)
         if plain is None and ("*" in value or "?" in value):
             return _reach.pattern(value)
@@ -138,8 +129,7 @@ class Hosts:
             )
         return plain
 
-    def _report(self, host, names, groups):
-        # type: (Host, List[str], List[Tuple[List[str], List[str]]]) -> None
+    def _report(self, host: Host, names: List[str], groups: List[Tuple[List[str], List[str]]]) -> None:
         if not groups:
             self.report.warning(
                 "no handshake reaches this virtual host: others have its names, or nothing listens there",
@@ -161,8 +151,7 @@ class Hosts:
             for own, listeners in groups:
                 self._binding(pair, chain, own, listeners)
 
-    def _pairs(self, host):
-        # type: (Host) -> List[Pair]
+    def _pairs(self, host: Host) -> List[Pair]:
         certificates = host.all("sslcertificatefile") or self.reading.main.all("sslcertificatefile")
         keys = host.all("sslcertificatekeyfile") or self.reading.main.all("sslcertificatekeyfile")
         values = [directive.arguments[0] for directive in keys if directive.arguments]
@@ -172,8 +161,9 @@ class Hosts:
             if one.arguments
         ]
 
-    def _binding(self, pair, chain, names, listeners):
-        # type: (Pair, Optional[Directive], List[str], List[str]) -> None
+    def _binding(
+        self, pair: Pair, chain: Optional[Directive], names: List[str], listeners: List[str]
+    ) -> None:
         issuers = chain.arguments[0] if chain is not None and chain.arguments else None
         reasons = [why for why in map(_unresolved, (pair.certificate, pair.key, issuers)) if why]
         self.report.binding(
@@ -188,10 +178,9 @@ class Hosts:
             problems=[("unresolved", why) for why in reasons],
         )
 
-    def _managed(self):
-        # type: () -> Dict[str, Directive]
+    def _managed(self) -> Dict[str, Directive]:
         """The names that mod_md gets certificates for, by the directive that says so."""
-        found = {}  # type: Dict[str, Directive]
+        found: Dict[str, Directive] = {}
         for host in [self.reading.main] + self.reading.hosts:
             for directive in host.all("mdomain"):
                 for name in directive.arguments:
@@ -199,8 +188,7 @@ class Hosts:
                         found.setdefault(name.lower(), directive)
         return found
 
-    def _managed_binding(self, directive, names, listeners):
-        # type: (Directive, List[str], List[str]) -> None
+    def _managed_binding(self, directive: Directive, names: List[str], listeners: List[str]) -> None:
         store = self.reading.main.last("mdstoredir")
         folder = self.reading.path(store.arguments[0] if store is not None and store.arguments else "md")
         folder = os.path.join(folder, "domains", directive.arguments[0])
@@ -215,13 +203,11 @@ class Hosts:
             managed_by="mod_md",
         )
 
-    def _warn(self, message, directive):
-        # type: (str, Directive) -> None
+    def _warn(self, message: str, directive: Directive) -> None:
         self.report.warning(message, directive.file, directive.line)
 
 
-def _address(value):
-    # type: (str) -> Optional[Address]
+def _address(value: str) -> Optional[Address]:
     match = _ADDRESS.fullmatch(value.lower())
     if match is None or not match.group(1):
         return None
@@ -231,21 +217,18 @@ def _address(value):
     )
 
 
-def _text(address):
-    # type: (Address) -> str
+def _text(address: Address) -> str:
     return "%s:%d" % (address.host, address.port)
 
 
-def _once(reached):
-    # type: (List[Tuple[str, List[str]]]) -> List[Tuple[str, List[str]]]
-    found = {}  # type: Dict[str, List[str]]
+def _once(reached: List[Tuple[str, List[str]]]) -> List[Tuple[str, List[str]]]:
+    found: Dict[str, List[str]] = {}
     for listener, names in reached:
         found.setdefault(listener, names)
     return list(found.items())
 
 
-def _unresolved(value):
-    # type: (Optional[str]) -> Optional[str]
+def _unresolved(value: Optional[str]) -> Optional[str]:
     if value is None:
         return None
     if value.startswith("pkcs11:"):

@@ -53,30 +53,26 @@ class Directive(NamedTuple):
 class Host:
     """The main server or a virtual host: its addresses and the directives in it."""
 
-    def __init__(self, addresses, line, by_macro):
-        # type: (List[str], Line, bool) -> None
+    def __init__(self, addresses: List[str], line: Line, by_macro: bool) -> None:
         self.addresses = addresses
         self.place = line
         self.by_macro = by_macro
-        self.directives = []  # type: List[Directive]
+        self.directives: List[Directive] = []
 
-    def all(self, name):
-        # type: (str) -> List[Directive]
+    def all(self, name: str) -> List[Directive]:
         return [directive for directive in self.directives if directive.name == name]
 
-    def last(self, name):
-        # type: (str) -> Optional[Directive]
+    def last(self, name: str) -> Optional[Directive]:
         found = self.all(name)
         return found[-1] if found else None
 
 
-def lines(text, file):
-    # type: (str, str) -> List[Line]
+def lines(text: str, file: str) -> List[Line]:
     """The lines of a file; a backslash at the end of one joins the next to it."""
     found = []
-    parts = []  # type: List[str]
-    for number, part in enumerate(text.split("\n"), 1):
-        part = part[:-1] if part.endswith("\r") else part
+    parts: List[str] = []
+    for number, ended in enumerate(text.split("\n"), 1):
+        part = ended[:-1] if ended.endswith("\r") else ended
         if part.endswith("\\"):
             parts.append(part[:-1])
             continue
@@ -90,8 +86,7 @@ def lines(text, file):
     return found
 
 
-def words(text):
-    # type: (str) -> List[str]
+def words(text: str) -> List[str]:
     """The words of a line as ap_getword_conf cuts them; a quote is one only at a word's start."""
     found = []
     at = 0
@@ -118,24 +113,31 @@ def words(text):
 class Reading:
     """Reads a configuration from its first file, obeying what Apache obeys while it reads."""
 
-    def __init__(self, reader, root, environment, defines, modules, version, warn):
-        # type: (_reading.Reader, str, Dict[str, str], List[str], List[str], Optional[str], Callable[[str, str, int], None]) -> None
+    def __init__(
+        self,
+        reader: _reading.Reader,
+        root: str,
+        environment: Dict[str, str],
+        defines: List[str],
+        modules: List[str],
+        version: Optional[str],
+        warn: Callable[[str, str, int], None],
+    ) -> None:
         self.reader = reader
         self.root = root
         self.environment = environment
-        self.defines = {name: "" for name in defines}  # type: Dict[str, str]
+        self.defines: Dict[str, str] = dict.fromkeys(defines, "")
         self.modules = set(modules)
         self.version = version
         self.warn = warn
         self.main = Host([], Line("", "", 0), False)
-        self.hosts = []  # type: List[Host]
-        self._macros = {}  # type: Dict[str, Tuple[List[str], List[Line]]]
-        self._open = []  # type: List[str]
-        self._uses = []  # type: List[str]
+        self.hosts: List[Host] = []
+        self._macros: Dict[str, Tuple[List[str], List[Line]]] = {}
+        self._open: List[str] = []
+        self._uses: List[str] = []
         self._left = _LINES_LIMIT
 
-    def file(self, path, host=None, place=None):
-        # type: (str, Optional[Host], Optional[Line]) -> None
+    def file(self, path: str, host: Optional[Host] = None, place: Optional[Line] = None) -> None:
         """Reads one file into the main server or into the virtual host that includes it."""
         at = place or Line("", path, 0)
         if path in self._open or len(self._open) >= _INCLUDE_DEPTH:
@@ -150,12 +152,11 @@ class Reading:
         self.obey(lines(text, path), host or self.main)
         self._open.pop()
 
-    def obey(self, found, host):
-        # type: (List[Line], Host) -> None
+    def obey(self, found: List[Line], host: Host) -> None:
         """Obeys lines one after the other; sections must end where they began."""
-        stack = []  # type: List[Tuple[str, Optional[Host]]]
-        current = host  # type: Optional[Host]
-        collecting = None  # type: Optional[Tuple[str, List[str], List[Line], int]]
+        stack: List[Tuple[str, Optional[Host]]] = []
+        current: Optional[Host] = host
+        collecting: Optional[Tuple[str, List[str], List[Line], int]] = None
         for line in found:
             self._count()
             if collecting is not None:
@@ -179,16 +180,16 @@ class Reading:
             place = found[-1] if found else Line("", "", 0)
             self.warn("<%s> never ends" % name[:40], place.file, place.number)
 
-    def _count(self):
-        # type: () -> None
+    def _count(self) -> None:
         self._left -= 1
         if self._left < 0:
             raise _reading.Exhausted("the configuration is too large")
         if self._left % 1000 == 0:
             self.reader.tick()
 
-    def _collect(self, line, collecting):
-        # type: (Line, Tuple[str, List[str], List[Line], int]) -> Optional[Tuple[str, List[str], List[Line], int]]
+    def _collect(
+        self, line: Line, collecting: Tuple[str, List[str], List[Line], int]
+    ) -> Optional[Tuple[str, List[str], List[Line], int]]:
         """Keeps the lines of a macro as they are; they are read where it is used."""
         name, parameters, body, depth = collecting
         lower = line.text.lower()
@@ -199,15 +200,13 @@ class Reading:
         body.append(line)
         return name, parameters, body, depth
 
-    def _section(self, line):
-        # type: (Line) -> Tuple[str, List[str]]
+    def _section(self, line: Line) -> Tuple[str, List[str]]:
         inner = line.text[1:].rstrip()
         inner = inner[:-1] if inner.endswith(">") else inner
         found = words(inner)
         return (found[0].lower() if found else ""), [self.resolved(word) for word in found[1:]]
 
-    def _enter(self, name, arguments, current, line):
-        # type: (str, List[str], Optional[Host], Line) -> Optional[Host]
+    def _enter(self, name: str, arguments: List[str], current: Optional[Host], line: Line) -> Optional[Host]:
         """The server that the lines of a section belong to; None when they count for nothing here."""
         if current is None:
             return None
@@ -226,12 +225,11 @@ class Reading:
             return None if value is False else current
         return None
 
-    def _condition(self, name, arguments):
-        # type: (str, List[str]) -> Optional[bool]
+    def _condition(self, name: str, arguments: List[str]) -> Optional[bool]:
         argument = arguments[0] if arguments else ""
         negated = argument.startswith("!")
         argument = argument[1:] if negated else argument
-        value = None  # type: Optional[bool]
+        value: Optional[bool] = None
         if name == "ifdefine":
             value = argument in self.defines
         elif name == "ifmodule":
@@ -242,8 +240,7 @@ class Reading:
             return self._compares(arguments)
         return None if value is None else value != negated
 
-    def _compares(self, arguments):
-        # type: (List[str]) -> Optional[bool]
+    def _compares(self, arguments: List[str]) -> Optional[bool]:
         """`<IfVersion [[!]operator] version>` with numbers; a regular expression is not judged."""
         operator, wanted = arguments if len(arguments) == 2 else ("=", arguments[0] if arguments else "")
         negated = operator.startswith("!")
@@ -262,8 +259,7 @@ class Reading:
         }.get(operator)
         return None if judged is None else judged != negated
 
-    def _directive(self, line, host):
-        # type: (Line, Host) -> None
+    def _directive(self, line: Line, host: Host) -> None:
         """Obeys a directive that matters while reading, keeps one that matters later."""
         name = line.text.split(None, 1)[0].lower()
         if name in _WANTED:
@@ -273,25 +269,21 @@ class Reading:
             arguments = [self.resolved(word) for word in words(line.text)[1:]]
             _OBEYED[name](self, arguments, host, line)
 
-    def resolved(self, word):
-        # type: (str) -> str
+    def resolved(self, word: str) -> str:
         """A word with each ${NAME} that is known replaced; Apache leaves the others as they are."""
         if "${" not in word:
             return word
         return _bounded(_VARIABLE.sub(self._variable, word))
 
-    def _variable(self, match):
-        # type: (Any) -> str
+    def _variable(self, match: Any) -> str:
         name = match.group(1)
         return self.defines.get(name, self.environment.get(name, match.group(0)))
 
-    def path(self, value):
-        # type: (str) -> str
+    def path(self, value: str) -> str:
         """A path of the configuration, which is relative to ServerRoot."""
         return os.path.join(self.root, value)
 
-    def _include(self, arguments, host, line):
-        # type: (List[str], Host, Line) -> None
+    def _include(self, arguments: List[str], host: Host, line: Line) -> None:
         for value in arguments:
             found = self.reader.glob(os.path.normpath(self.path(value)))
             optional = line.text[:15].lower() == "includeoptional"
@@ -303,8 +295,7 @@ class Reading:
             if not found and not optional:
                 self.warn("nothing to include: %s" % value, line.file, line.number)
 
-    def _folder(self, path, host, line, depth):
-        # type: (str, Host, Line, int) -> None
+    def _folder(self, path: str, host: Host, line: Line, depth: int) -> None:
         """A folder stands for every file in it and below it."""
         for name in self.reader.names(path):
             inner = os.path.join(path, name)
@@ -313,28 +304,23 @@ class Reading:
             elif depth < _INCLUDE_DEPTH:
                 self._folder(inner, host, line, depth + 1)
 
-    def _define(self, arguments, _host, _line):
-        # type: (List[str], Host, Line) -> None
+    def _define(self, arguments: List[str], _host: Host, _line: Line) -> None:
         if arguments:
             self.defines[arguments[0]] = arguments[1] if len(arguments) > 1 else ""
 
-    def _undefine(self, arguments, _host, _line):
-        # type: (List[str], Host, Line) -> None
+    def _undefine(self, arguments: List[str], _host: Host, _line: Line) -> None:
         for name in arguments[:1]:
             self.defines.pop(name, None)
 
-    def _load_module(self, arguments, _host, _line):
-        # type: (List[str], Host, Line) -> None
+    def _load_module(self, arguments: List[str], _host: Host, _line: Line) -> None:
         if len(arguments) == 2:
             self.modules.update(module_names(arguments[0], arguments[1]))
 
-    def _server_root(self, arguments, _host, _line):
-        # type: (List[str], Host, Line) -> None
+    def _server_root(self, arguments: List[str], _host: Host, _line: Line) -> None:
         if arguments:
             self.root = arguments[0]
 
-    def _use(self, arguments, host, line):
-        # type: (List[str], Host, Line) -> None
+    def _use(self, arguments: List[str], host: Host, line: Line) -> None:
         name = arguments[0].lower() if arguments else ""
         if name not in self._macros:
             self.warn("no macro is called %s" % name[:60], line.file, line.number)
@@ -349,8 +335,7 @@ class Reading:
         self._uses.pop()
 
 
-def _substituted(text, values):
-    # type: (str, Dict[str, str]) -> str
+def _substituted(text: str, values: Dict[str, str]) -> str:
     """A macro's line with its parameters replaced: the leftmost first, of two there the longer."""
     names = [name for name in sorted(values, key=len, reverse=True) if name]
     if not names:
@@ -360,16 +345,14 @@ def _substituted(text, values):
     )
 
 
-def _bounded(text):
-    # type: (str) -> str
+def _bounded(text: str) -> str:
     """A text that variables have made longer, unless it grows without end."""
     if len(text) > _WORD_LIMIT:
         raise _reading.Exhausted("a variable of the configuration grows without end")
     return text
 
 
-def module_names(identifier, path):
-    # type: (str, str) -> List[str]
+def module_names(identifier: str, path: str) -> List[str]:
     """The names by which <IfModule> knows a module: its identifier and its source file."""
     base = os.path.basename(path)
     stem = base[: -len(".so")] if base.endswith(".so") else base

@@ -51,8 +51,7 @@ class Store(NamedTuple):
 class Binds:
     """All bind lines of the files that one process has read."""
 
-    def __init__(self, reading, folder, report, service):
-        # type: (Reading, str, Any, str) -> None
+    def __init__(self, reading: Reading, folder: str, report: Any, service: str) -> None:
         self.sections = reading.sections
         self.folder = folder
         self.report = report
@@ -61,10 +60,9 @@ class Binds:
         self.delete_extension = False
         self.extra = frozenset(("all",))
         self.origin = ""
-        self.stores = {}  # type: Dict[str, Store]
+        self.stores: Dict[str, Store] = {}
 
-    def report_bindings(self):
-        # type: () -> None
+    def report_bindings(self) -> None:
         disabled = False
         for section in self.sections:
             if section.kind == "global":
@@ -76,8 +74,7 @@ class Binds:
             elif section.kind in _LISTENING:
                 self._listening(section, disabled)
 
-    def _global(self, section):
-        # type: (Section) -> None
+    def _global(self, section: Section) -> None:
         for line in section.lines:
             value = line.words[1] if len(line.words) > 1 else ""
             if line.words[0] == "crt-base":
@@ -89,8 +86,7 @@ class Binds:
             elif line.words[0] == "default-path":
                 self.origin = line.words[2] if value == "origin" and len(line.words) > 2 else value
 
-    def _store(self, section):
-        # type: (Section) -> None
+    def _store(self, section: Section) -> None:
         base = {"crt-base": self.crt_base, "key-base": ""}
         for line in section.lines:
             if line.words[0] in base:
@@ -100,8 +96,7 @@ class Binds:
                 if "crt" in said:
                     self._load(section.name, said, base, line)
 
-    def _load(self, store, said, base, line):
-        # type: (str, Dict[str, str], Dict[str, str], Line) -> None
+    def _load(self, store: str, said: Dict[str, str], base: Dict[str, str], line: Line) -> None:
         key = self._path(said["key"], base["key-base"], line) if "key" in said else None
         loaded = Store(self._path(said["crt"], base["crt-base"], line), key, "acme" in said)
         for name in (said["crt"], said.get("alias")):
@@ -109,10 +104,9 @@ class Binds:
                 self.stores["@%s/%s" % (store, name)] = loaded
         self.stores[loaded.path] = loaded
 
-    def _listening(self, section, disabled):
-        # type: (Section, bool) -> None
-        shared = []  # type: List[Tuple[List[str], Line]]
-        binds = []  # type: List[Line]
+    def _listening(self, section: Section, disabled: bool) -> None:
+        shared: List[Tuple[List[str], Line]] = []
+        binds: List[Line] = []
         for line in section.lines:
             if line.words[0] in ("disabled", "enabled"):
                 disabled = line.words[0] == "disabled"
@@ -123,8 +117,7 @@ class Binds:
         for line in binds:
             self._bind(line, shared, disabled)
 
-    def _bind(self, line, shared, disabled):
-        # type: (Line, List[Tuple[List[str], Line]], bool) -> None
+    def _bind(self, line: Line, shared: List[Tuple[List[str], Line]], disabled: bool) -> None:
         values = _parameters(line.words[2:])
         if "ssl" not in {name for name, _value in values}:
             return
@@ -144,10 +137,9 @@ class Binds:
         for use in uses:
             self._write(use, listeners)
 
-    def _listeners(self, line):
-        # type: (Line) -> Tuple[List[str], List[str]]
-        found = []  # type: List[str]
-        skipped = []  # type: List[str]
+    def _listeners(self, line: Line) -> Tuple[List[str], List[str]]:
+        found: List[str] = []
+        skipped: List[str] = []
         for value in (line.words[1] if len(line.words) > 1 else "").split(","):
             here = addresses(value)
             found.extend(one for one in here if one not in found)
@@ -155,16 +147,14 @@ class Binds:
                 skipped.append(value)
         return found, skipped
 
-    def _uses(self, name, value, line):
-        # type: (str, str, Line) -> List[Use]
+    def _uses(self, name: str, value: str, line: Line) -> List[Use]:
         if name == "crt-list":
             return self._list(value, line)
         if name in ("crt", "default-crt"):
             return self._certificates(value, None, [], line)
         return []
 
-    def _certificates(self, value, key, names, line):
-        # type: (str, Optional[str], List[str], Line) -> List[Use]
+    def _certificates(self, value: str, key: Optional[str], names: List[str], line: Line) -> List[Use]:
         """The files that one value of crt leads to: itself, a folder, a bundle, an entry of a store."""
         path = value if value.startswith("@") else self._path(value, self.crt_base, line)
         store = self.stores.get(value) or self.stores.get(path)
@@ -185,8 +175,7 @@ class Binds:
                 return [Use(one, None, names, line) for one in bundle]
         return [Use(path, key, names, line)]
 
-    def _list(self, value, line):
-        # type: (str, Line) -> List[Use]
+    def _list(self, value: str, line: Line) -> List[Use]:
         """The entries of a crt-list: `file [options] names`; a name with `!` is one to leave out."""
         path = self._path(value, "", line)
         try:
@@ -194,7 +183,7 @@ class Binds:
         except _reading.Unreadable as error:
             self._warn("the crt-list %s is not read: %s" % (path, error.message), line)
             return []
-        found = []  # type: List[Use]
+        found: List[Use] = []
         for number, entry in enumerate(text.split("\n"), 1):
             if not entry.strip() or entry.lstrip().startswith("#"):
                 continue
@@ -206,8 +195,7 @@ class Binds:
             found.extend(self._certificates(file, key and self._path(key, base, place), names, place))
         return found
 
-    def _path(self, value, base, line):
-        # type: (str, str, Line) -> str
+    def _path(self, value: str, base: str, line: Line) -> str:
         """A path as HAProxy finds it: below the base given, else below the folder it was started in."""
         folder = self.folder
         if self.origin in ("config", "parent"):
@@ -216,8 +204,7 @@ class Binds:
             folder = os.path.join(folder, self.origin)
         return _reading.tidy(os.path.join(folder, base, value))
 
-    def _write(self, use, listeners):
-        # type: (Use, List[str]) -> None
+    def _write(self, use: Use, listeners: List[str]) -> None:
         key = use.key
         if key is None and not self.report.materials.look(use.path).has_key and self.extra & {"all", "key"}:
             beside = self._beside(use.path)
@@ -233,19 +220,16 @@ class Binds:
             managed_by="haproxy" if use.acme else None,
         )
 
-    def _beside(self, path):
-        # type: (str) -> str
+    def _beside(self, path: str) -> str:
         if self.delete_extension and path.endswith(".crt"):
             path = path[: -len(".crt")]
         return path + ".key"
 
-    def _warn(self, message, line):
-        # type: (str, Line) -> None
+    def _warn(self, message: str, line: Line) -> None:
         self.report.warning(message, line.file, line.line)
 
 
-def _parameters(words):
-    # type: (List[str]) -> List[Tuple[str, str]]
+def _parameters(words: List[str]) -> List[Tuple[str, str]]:
     """The parameters of a bind line with their values; flags have none."""
     found = []
     at = 0
@@ -257,13 +241,11 @@ def _parameters(words):
     return found
 
 
-def _is_certificate(name):
-    # type: (str) -> bool
+def _is_certificate(name: str) -> bool:
     return not name.startswith(".") and not name.endswith(_SKIPPED)
 
 
-def entry_of(entry):
-    # type: (str) -> Tuple[str, Dict[str, str], List[str]]
+def entry_of(entry: str) -> Tuple[str, Dict[str, str], List[str]]:
     """File, options and filters of one line of a crt-list."""
     before, bracket, rest = entry.partition("[")
     options, _end, after = rest.partition("]") if bracket else ("", "", "")
@@ -274,8 +256,7 @@ def entry_of(entry):
     return words[0].strip("\"'") if words else "", dict(zip(said, said[1:])), filters[:comment]
 
 
-def addresses(value):
-    # type: (str) -> List[str]
+def addresses(value: str) -> List[str]:
     """The `address:port` forms of one address of a bind line; none for sockets that are no TCP."""
     match = _ADDRESS.fullmatch(value)
     family, rest = (match.group(1), match.group(2)) if match else (None, value)

@@ -8,7 +8,7 @@ Follows HAProxy's configuration manual, sections 2.2 (quoting), 2.3 (environment
 """
 
 import re
-from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 _SPECIAL = re.compile(r"[\\'\"#$]")
 _PLAIN = re.compile(r"[^\\'\"# \t\r$]+")
@@ -31,13 +31,12 @@ class Line(NamedTuple):
     line: int
 
 
-def words(line, environment):
-    # type: (str, Environment) -> List[str]
+def words(line: str, environment: Environment) -> List[str]:
     """The words of a line; an open quote ends with the line."""
     if not _SPECIAL.search(line):
         return line.split()
-    found = []  # type: List[str]
-    current = None  # type: Optional[str]
+    found: List[str] = []
+    current: Optional[str] = None
     quote = ""
     at = 0
     while at < len(line):
@@ -76,8 +75,7 @@ def words(line, environment):
     return found + ([current] if current is not None else [])
 
 
-def _escaped(line, at):
-    # type: (str, int) -> Tuple[str, int]
+def _escaped(line: str, at: int) -> Tuple[str, int]:
     """What an escape stands for, and where the text goes on."""
     sign = line[at : at + 1]
     match = _HEX.match(line, at)
@@ -86,8 +84,7 @@ def _escaped(line, at):
     return _SIGNS.get(sign, sign), at + 1
 
 
-def _value(match, environment):
-    # type: (re.Match, Environment) -> List[str]
+def _value(match: Any, environment: Environment) -> List[str]:
     """The value of a variable; several when it is to be cut into words."""
     value = environment(match.group(1) or match.group(4))
     if value is None:
@@ -98,19 +95,16 @@ def _value(match, environment):
 class Conditions:
     """The conditional blocks around a line: which branch is taken, as far as it can be known."""
 
-    def __init__(self, predicate):
-        # type: (Callable[[str, List[str]], Optional[bool]]) -> None
+    def __init__(self, predicate: Callable[[str, List[str]], Optional[bool]]) -> None:
         self.predicate = predicate
         self.unknown = False
-        self._levels = []  # type: List[Tuple[bool, bool]]
+        self._levels: List[Tuple[bool, bool]] = []
 
-    def active(self):
-        # type: () -> bool
+    def active(self) -> bool:
         """Whether the lines here count. A branch whose condition is not known counts as well."""
         return all(now for now, _before in self._levels)
 
-    def take(self, line):
-        # type: (List[str]) -> bool
+    def take(self, line: List[str]) -> bool:
         """Follows a directive such as .if; False when the line is none."""
         if line[0] == ".if":
             value = self._truth(line[1:]) if self.active() else False
@@ -125,15 +119,13 @@ class Conditions:
             return line[0].startswith(".")
         return True
 
-    def _truth(self, line):
-        # type: (List[str]) -> Optional[bool]
+    def _truth(self, line: List[str]) -> Optional[bool]:
         value = truth(" ".join(line), self.predicate)
         self.unknown = self.unknown or value is None
         return value
 
 
-def truth(expression, predicate):
-    # type: (str, Callable[[str, List[str]], Optional[bool]]) -> Optional[bool]
+def truth(expression: str, predicate: Callable[[str, List[str]], Optional[bool]]) -> Optional[bool]:
     """The value of a condition; None when a part of it that matters is not known."""
     tokens = _tokens(expression)
     if not tokens:
@@ -145,8 +137,7 @@ def truth(expression, predicate):
     return None if rest else value
 
 
-def _tokens(expression):
-    # type: (str) -> List[str]
+def _tokens(expression: str) -> List[str]:
     """`name(arguments)` is one token, however its arguments look."""
     found = []
     at = 0
@@ -164,8 +155,9 @@ def _tokens(expression):
     return found
 
 
-def _either(tokens, predicate, depth):
-    # type: (List[str], Callable[[str, List[str]], Optional[bool]], int) -> Tuple[Optional[bool], List[str]]
+def _either(
+    tokens: List[str], predicate: Callable[[str, List[str]], Optional[bool]], depth: int
+) -> Tuple[Optional[bool], List[str]]:
     value, tokens = _both(tokens, predicate, depth)
     while tokens and tokens[0] == "||":
         other, tokens = _both(tokens[1:], predicate, depth)
@@ -173,8 +165,9 @@ def _either(tokens, predicate, depth):
     return value, tokens
 
 
-def _both(tokens, predicate, depth):
-    # type: (List[str], Callable[[str, List[str]], Optional[bool]], int) -> Tuple[Optional[bool], List[str]]
+def _both(
+    tokens: List[str], predicate: Callable[[str, List[str]], Optional[bool]], depth: int
+) -> Tuple[Optional[bool], List[str]]:
     value, tokens = _single(tokens, predicate, depth)
     while tokens and tokens[0] == "&&":
         other, tokens = _single(tokens[1:], predicate, depth)
@@ -182,8 +175,9 @@ def _both(tokens, predicate, depth):
     return value, tokens
 
 
-def _single(tokens, predicate, depth):
-    # type: (List[str], Callable[[str, List[str]], Optional[bool]], int) -> Tuple[Optional[bool], List[str]]
+def _single(
+    tokens: List[str], predicate: Callable[[str, List[str]], Optional[bool]], depth: int
+) -> Tuple[Optional[bool], List[str]]:
     if depth > 50:
         raise ValueError("nested too deeply")
     token = tokens[0]
@@ -203,8 +197,7 @@ def _single(tokens, predicate, depth):
     return predicate(name, [one.strip().strip("\"'") for one in arguments[:-1].split(",")]), tokens[1:]
 
 
-def newer(version):
-    # type: (str) -> List[int]
+def newer(version: str) -> List[int]:
     """A version as numbers that can be compared; 2.4-dev19 comes before 2.4."""
     main, dash, rest = version.partition("-")
     numbers = [int(part) for part in re.findall(r"[0-9]+", main)][:4]
@@ -216,12 +209,11 @@ def newer(version):
 class Section:
     """One section with the lines that a scan cares for."""
 
-    def __init__(self, kind, name, place):
-        # type: (str, str, Line) -> None
+    def __init__(self, kind: str, name: str, place: Line) -> None:
         self.kind = kind
         self.name = name
         self.place = place
-        self.lines = []  # type: List[Line]
+        self.lines: List[Line] = []
 
 
 SECTIONS = frozenset(
@@ -238,16 +230,19 @@ _ENVIRONMENT = ("setenv", "presetenv", "unsetenv", "resetenv")
 class Reading:
     """Reads the files of one process one after the other, as HAProxy does."""
 
-    def __init__(self, environment, predicate, warn):
-        # type: (Dict[str, str], Callable[[str, List[str]], Optional[bool]], Callable[[str, str, int], None]) -> None
+    def __init__(
+        self,
+        environment: Dict[str, str],
+        predicate: Callable[[str, List[str]], Optional[bool]],
+        warn: Callable[[str, str, int], None],
+    ) -> None:
         self.environment = dict(environment)
-        self.asked = set()  # type: Set[str]
+        self.asked: Set[str] = set()
         self.predicate = predicate
         self.warn = warn
-        self.sections = []  # type: List[Section]
+        self.sections: List[Section] = []
 
-    def read(self, text, file):
-        # type: (str, str) -> None
+    def read(self, text: str, file: str) -> None:
         """Adds the sections of one file."""
         conditions = Conditions(self._predicate)
         section = Section("", "", Line([], file, 0))
@@ -271,19 +266,16 @@ class Reading:
             elif section.kind == "global" and found[0] in _ENVIRONMENT:
                 self._set(found)
 
-    def _variables(self, file, number, section):
-        # type: (str, int, Section) -> Environment
+    def _variables(self, file: str, number: int, section: Section) -> Environment:
         own = {".FILE": file, ".LINE": str(number), ".SECTION": section.name or section.kind}
 
-        def value(name):
-            # type: (str) -> Optional[str]
+        def value(name: str) -> Optional[str]:
             self.asked.add(name)
             return own.get(name, self.environment.get(name))
 
         return value
 
-    def _predicate(self, name, arguments):
-        # type: (str, List[str]) -> Optional[bool]
+    def _predicate(self, name: str, arguments: List[str]) -> Optional[bool]:
         if name == "defined":
             self.asked.add(arguments[0])
             return arguments[0] in self.environment
@@ -293,8 +285,7 @@ class Reading:
             return (arguments[0] == arguments[1]) == (name == "streq")
         return self.predicate(name, arguments)
 
-    def _set(self, found):
-        # type: (List[str]) -> None
+    def _set(self, found: List[str]) -> None:
         name = found[1] if len(found) > 1 else ""
         if found[0] == "setenv" or (found[0] == "presetenv" and name not in self.environment):
             self.environment[name] = found[2][:_VALUE_LIMIT] if len(found) > 2 else ""

@@ -34,23 +34,28 @@ class Process(NamedTuple):
 class Machine:
     """What of the host a kind of server may ask; a test gives its own folders and commands."""
 
-    def __init__(self, proc="/proc", search=SEARCH, systemd="/run/systemd/system", run=commands.run):
-        # type: (str, Sequence[str], str, Callable[..., Any]) -> None
+    def __init__(
+        self,
+        proc: str = "/proc",
+        search: Sequence[str] = SEARCH,
+        systemd: str = "/run/systemd/system",
+        run: Callable[..., Any] = commands.run,
+    ) -> None:
         self.proc = proc
         self.search = search
         self.systemd = systemd
         self._run = run
 
-    def ask(self, argv, timeout=30.0, env=None):
-        # type: (List[str], float, Optional[Dict[str, str]]) -> Optional[Any]
+    def ask(
+        self, argv: List[str], timeout: float = 30.0, env: Optional[Dict[str, str]] = None
+    ) -> Optional[Any]:
         """What a program answers; None when it cannot be run at all."""
         try:
             return self._run(argv, timeout=timeout, env=env)
         except (HostError, OSError, ValueError):
             return None
 
-    def find(self, names, folders=()):
-        # type: (Sequence[str], Sequence[str]) -> Optional[str]
+    def find(self, names: Sequence[str], folders: Sequence[str] = ()) -> Optional[str]:
         """The first program of these names in the search path or in the folders given."""
         for name in names:
             for folder in tuple(self.search) + tuple(folders):
@@ -59,8 +64,7 @@ class Machine:
                     return path
         return None
 
-    def processes(self, names):
-        # type: (Sequence[str]) -> List[Process]
+    def processes(self, names: Sequence[str]) -> List[Process]:
         """The living processes of these names, by number; those of containers are not ours."""
         try:
             numbers = sorted(int(entry) for entry in os.listdir(self.proc) if entry.isdigit())
@@ -75,24 +79,20 @@ class Machine:
                     found.append(process)
         return found
 
-    def masters(self, names):
-        # type: (Sequence[str]) -> List[Process]
+    def masters(self, names: Sequence[str]) -> List[Process]:
         """Those processes of these names that none of the others has started, and that may be believed."""
         return [process for process in self._first(names) if self.trusted(process, names)]
 
-    def strangers(self, names):
-        # type: (Sequence[str]) -> List[Process]
+    def strangers(self, names: Sequence[str]) -> List[Process]:
         """Processes that bear these names but are some user's own: never asked, never obeyed."""
         return [process for process in self._first(names) if not self.trusted(process, names)]
 
-    def _first(self, names):
-        # type: (Sequence[str]) -> List[Process]
+    def _first(self, names: Sequence[str]) -> List[Process]:
         found = self.processes(names)
         started = {process.pid for process in found}
         return [process for process in found if process.parent not in started]
 
-    def trusted(self, process, names):
-        # type: (Process, Sequence[str]) -> bool
+    def trusted(self, process: Process, names: Sequence[str]) -> bool:
         """Whether root may run what a process runs, with the arguments that it shows.
 
         Anybody may call a program of his own "nginx" and give it a configuration that loads
@@ -109,20 +109,17 @@ class Machine:
             return False
         return process.user == 0 or self.unit(process) is not None
 
-    def _file(self, pid, name):
-        # type: (object, str) -> bytes
+    def _file(self, pid: object, name: str) -> bytes:
         try:
             with open("%s/%s/%s" % (self.proc, pid, name), "rb") as handle:
                 return handle.read(_PROC_LIMIT)
         except OSError:
             return b""
 
-    def _name(self, pid):
-        # type: (int) -> str
+    def _name(self, pid: int) -> str:
         return self._file(pid, "comm").decode("utf-8", "replace").rstrip("\n")
 
-    def _process(self, pid, name):
-        # type: (int, str) -> Optional[Process]
+    def _process(self, pid: int, name: str) -> Optional[Process]:
         fields = self._status(pid)
         if fields.get("State", "Z")[:1] in ("Z", "X") or self.foreign(pid):
             return None
@@ -135,14 +132,12 @@ class Machine:
             return None
         return Process(pid, parent, user, name, words)
 
-    def _status(self, pid):
-        # type: (object) -> Dict[str, str]
+    def _status(self, pid: object) -> Dict[str, str]:
         lines = self._file(pid, "status").decode("utf-8", "replace").splitlines()
         pairs = (line.split(":", 1) for line in lines if ":" in line)
         return {key: value.strip() for key, value in pairs}
 
-    def foreign(self, pid):
-        # type: (int) -> bool
+    def foreign(self, pid: int) -> bool:
         """Whether a process lives in a container, where paths and commands mean something else."""
         if self._pid_depth(pid) > self._pid_depth("self"):
             return True
@@ -155,13 +150,11 @@ class Machine:
         except OSError:
             return False
 
-    def _pid_depth(self, pid):
-        # type: (object) -> int
+    def _pid_depth(self, pid: object) -> int:
         """How many namespaces of process numbers deep a process is; readable without root."""
         return len(self._status(pid).get("NSpid", "").split())
 
-    def executable(self, process):
-        # type: (Process) -> Optional[str]
+    def executable(self, process: Process) -> Optional[str]:
         """The program that a process runs, or the one that has replaced it on the disk."""
         try:
             path = _reading.text(os.readlink(_reading.raw("%s/%d/exe" % (self.proc, process.pid))))
@@ -171,27 +164,23 @@ class Machine:
             path = path[: -len(" (deleted)")]
         return path if os.path.isfile(_reading.raw(path)) else None
 
-    def folder(self, process):
-        # type: (Process) -> Optional[str]
+    def folder(self, process: Process) -> Optional[str]:
         """The working directory of a process."""
         try:
             return _reading.text(os.readlink(_reading.raw("%s/%d/cwd" % (self.proc, process.pid))))
         except OSError:
             return None
 
-    def environment(self, process):
-        # type: (Process) -> Dict[str, str]
+    def environment(self, process: Process) -> Dict[str, str]:
         """The environment that a process was started with; empty when we may not read it."""
         entries = _reading.text(self._file(process.pid, "environ")).split("\0")
         return dict(entry.split("=", 1) for entry in entries if "=" in entry)
 
-    def may_ask_as(self, process):
-        # type: (Process) -> bool
+    def may_ask_as(self, process: Process) -> bool:
         """Whether our rights are those of a process, so that its program answers us as it would it."""
         return os.geteuid() in (0, process.user)
 
-    def unit(self, process):
-        # type: (Process) -> Optional[str]
+    def unit(self, process: Process) -> Optional[str]:
         """The systemd service that a process belongs to, where systemd runs this machine."""
         if not os.path.isdir(self.systemd):
             return None
@@ -204,15 +193,13 @@ class Machine:
                 return parts[0]
         return None
 
-    def reloads(self, unit):
-        # type: (str) -> bool
+    def reloads(self, unit: str) -> bool:
         """Whether systemd knows how this service is reloaded."""
         answer = self.ask(["systemctl", "show", "--property=CanReload", unit], 10.0)
         return answer is not None and b"CanReload=yes" in answer.stdout
 
-    def reload_by_systemd(self, process):
-        # type: (Process) -> Optional[List[str]]
-        """systemd's command to reload the service of a process, where it has one."""
+    def reload_by_systemd(self, process: Process) -> Optional[List[str]]:
+        """The command of systemd to reload the service of a process, where it has one."""
         unit = self.unit(process)
         if unit is not None and self.reloads(unit):
             return ["systemctl", "reload", unit]

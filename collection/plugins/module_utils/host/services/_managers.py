@@ -32,16 +32,19 @@ _TRACES_LIMIT = 2000
 class Managers:
     """Knows, for a path, which ACME client of this host renews the file."""
 
-    def __init__(self, reader, certbot=("/etc/letsencrypt",), acme_sh=None):
-        # type: (_reading.Reader, Iterable[str], Optional[Iterable[str]]) -> None
+    def __init__(
+        self,
+        reader: _reading.Reader,
+        certbot: Iterable[str] = ("/etc/letsencrypt",),
+        acme_sh: Optional[Iterable[str]] = None,
+    ) -> None:
         self.reader = reader
         self.certbot = certbot
         self.acme_sh = acme_sh
-        self._installed = None  # type: Optional[Dict[str, str]]
-        self._known = {}  # type: Dict[str, Optional[str]]
+        self._installed: Optional[Dict[str, str]] = None
+        self._known: Dict[str, Optional[str]] = {}
 
-    def of(self, paths):
-        # type: (Iterable[str]) -> Optional[str]
+    def of(self, paths: Iterable[str]) -> Optional[str]:
         """The client that manages one of these files, None when no trace leads to any."""
         for path in paths:
             if path not in self._known:
@@ -50,8 +53,7 @@ class Managers:
                 return self._known[path]
         return None
 
-    def _of(self, path):
-        # type: (str) -> Optional[str]
+    def _of(self, path: str) -> Optional[str]:
         end = _reading.real(path)
         for place in (path, end):
             name = self._installed_by().get(place) or _by_place(place)
@@ -61,8 +63,7 @@ class Managers:
             return "dehydrated"
         return self._by_neighbours(path)
 
-    def _by_neighbours(self, path):
-        # type: (str) -> Optional[str]
+    def _by_neighbours(self, path: str) -> Optional[str]:
         folder, name = os.path.split(path)
         stem = os.path.splitext(name)[0]
         lineage = os.path.dirname(os.path.dirname(folder))
@@ -77,12 +78,10 @@ class Managers:
         return None
 
     @staticmethod
-    def _exists(path):
-        # type: (str) -> bool
+    def _exists(path: str) -> bool:
         return _reading.status(path) is not None
 
-    def _installed_by(self):
-        # type: () -> Dict[str, str]
+    def _installed_by(self) -> Dict[str, str]:
         """Files that a client has copied out of its own folder and copies again at each renewal."""
         if self._installed is None:
             self._installed = {}
@@ -97,19 +96,16 @@ class Managers:
                         self._installed[path] = name
         return self._installed
 
-    def _trace(self, file):
-        # type: (str) -> str
+    def _trace(self, file: str) -> str:
         try:
             return _reading.text(self.reader.read(file, _TRACE_LIMIT).data)
         except _reading.Unreadable:
             return ""
 
-    def _certbot_traces(self):
-        # type: () -> List[str]
+    def _certbot_traces(self) -> List[str]:
         return [file for home in self.certbot for file in self.reader.glob(home + "/renewal/*.conf")]
 
-    def _acme_sh_traces(self):
-        # type: () -> List[str]
+    def _acme_sh_traces(self) -> List[str]:
         homes = self.acme_sh
         if homes is None:
             homes = ["/root/.acme.sh", "/etc/acme.sh", "/var/lib/acme.sh"] + self.reader.glob(
@@ -118,8 +114,7 @@ class Managers:
         return [file for home in homes for file in self.reader.glob(home + "/*/*.conf")]
 
 
-def _by_place(path):
-    # type: (str) -> Optional[str]
+def _by_place(path: str) -> Optional[str]:
     for name, pattern in _PLACES:
         if pattern.search(path):
             return name

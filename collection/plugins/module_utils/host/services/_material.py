@@ -44,17 +44,15 @@ class Place(NamedTuple):
 class Materials:
     """Looks at each file once, however many servers name it."""
 
-    def __init__(self, reader):
-        # type: (_reading.Reader) -> None
+    def __init__(self, reader: _reading.Reader) -> None:
         self.reader = reader
-        self.certificates = {}  # type: Dict[str, str]
-        self.chains = {}  # type: Dict[str, str]
-        self._looks = {}  # type: Dict[str, Look]
-        self._fits = {}  # type: Dict[Tuple[str, str], List[Tuple[str, str]]]
-        self._exposed = {}  # type: Dict[str, bool]
+        self.certificates: Dict[str, str] = {}
+        self.chains: Dict[str, str] = {}
+        self._looks: Dict[str, Look] = {}
+        self._fits: Dict[Tuple[str, str], List[Tuple[str, str]]] = {}
+        self._exposed: Dict[str, bool] = {}
 
-    def place(self, certificate, key, chain):
-        # type: (str, str, Optional[str]) -> Place
+    def place(self, certificate: str, key: str, chain: Optional[str]) -> Place:
         """The files that a server reads for one certificate."""
         first = self.look(certificate)
         files = [dict(first.fact, kind=_kind(first, key == certificate, chain is not None))]
@@ -77,15 +75,13 @@ class Materials:
         leaf = first.certificates[0] if first.certificates else None
         return Place(files, leaf, self._chain(issuers), problems)
 
-    def look(self, path):
-        # type: (str) -> Look
+    def look(self, path: str) -> Look:
         """What one file is and holds."""
         if path not in self._looks:
             self._looks[path] = self._look(path)
         return self._looks[path]
 
-    def _chain(self, fingerprints):
-        # type: (List[str]) -> Optional[str]
+    def _chain(self, fingerprints: List[str]) -> Optional[str]:
         """The name under which a chain is sent; a fleet of certificates shares a handful."""
         if not fingerprints:
             return None
@@ -94,11 +90,10 @@ class Materials:
             self.chains[name] = "".join(self.certificates[one] for one in fingerprints)
         return name
 
-    def _look(self, path):
-        # type: (str) -> Look
+    def _look(self, path: str) -> Look:
         found = {"path": _reading.shown(path), "sha256": None, "owner": None, "group": None, "mode": None}
         found["target"] = _target(path)
-        problems = []  # type: List[Tuple[str, str]]
+        problems: List[Tuple[str, str]] = []
         if _reading.shown(path) != path:
             problems.append(("unresolved", "the path %s is no UTF-8 text" % _reading.shown(path)))
         status = _reading.status(path)
@@ -123,8 +118,7 @@ class Materials:
             problems.append(("key_readable_by_others", _exposure(path, status.st_mode)))
         return Look(found, fingerprints, has_key, problems)
 
-    def _reachable(self, path):
-        # type: (str) -> bool
+    def _reachable(self, path: str) -> bool:
         """Whether everybody may walk down to a file."""
         folder = os.path.dirname(_reading.real(path))
         if folder not in self._exposed:
@@ -133,8 +127,7 @@ class Materials:
             self._exposed[folder] = walkable and (folder == "/" or self._reachable(folder))
         return self._exposed[folder]
 
-    def _key_problems(self, certificate, key):
-        # type: (str, str) -> List[Tuple[str, str]]
+    def _key_problems(self, certificate: str, key: str) -> List[Tuple[str, str]]:
         """Whether the private key fits the certificate, as the TLS library of this host judges it."""
         looks = self.look(certificate), self.look(key)
         if any(look.fact["sha256"] is None for look in looks) or not looks[0].certificates:
@@ -148,22 +141,19 @@ class Materials:
         return self._fits[certificate, key]
 
 
-def _kind(look, with_key, with_chain):
-    # type: (Look, bool, bool) -> str
+def _kind(look: Look, with_key: bool, with_chain: bool) -> str:
     """What a certificate's own file has to hold, given what else the server reads."""
     if look.has_key or with_key:
         return "combined"
     return "leaf" if with_chain and len(look.certificates) < 2 else "fullchain"
 
 
-def _target(path):
-    # type: (str) -> Optional[str]
+def _target(path: str) -> Optional[str]:
     end = _reading.real(path)
     return None if end == os.path.normpath(path) else _reading.shown(end)
 
 
-def _ownership(status):
-    # type: (os.stat_result) -> Dict[str, str]
+def _ownership(status: os.stat_result) -> Dict[str, str]:
     try:
         owner = pwd.getpwuid(status.st_uid).pw_name
     except KeyError:
@@ -175,8 +165,7 @@ def _ownership(status):
     return {"owner": owner, "group": group, "mode": "%04o" % stat.S_IMODE(status.st_mode)}
 
 
-def _exposure(path, mode):
-    # type: (str, int) -> str
+def _exposure(path: str, mode: int) -> str:
     what = "read" if mode & 0o004 else "write"
     return "everybody on this host can %s the private key in %s (mode %04o)" % (
         what,
@@ -185,8 +174,7 @@ def _exposure(path, mode):
     )
 
 
-def _split(data):
-    # type: (bytes) -> Tuple[List[bytes], bool, Optional[str]]
+def _split(data: bytes) -> Tuple[List[bytes], bool, Optional[str]]:
     """The certificates of a PEM file as DER, whether a private key is in it, and what is wrong."""
     certificates = []
     has_key = False
@@ -213,8 +201,7 @@ def _split(data):
     return certificates, has_key, "empty" if not data.strip() else "no PEM in it"
 
 
-def _certificate(body):
-    # type: (bytes) -> Optional[bytes]
+def _certificate(body: bytes) -> Optional[bytes]:
     """The DER of a block that has the outer shape of a certificate, so that it is no key."""
     try:
         der = base64.b64decode(b"".join(body.split()), validate=True)
@@ -230,8 +217,7 @@ def _certificate(body):
     return der[: whole[1]] if first in (b"\xa0", b"\x02") else None
 
 
-def _element(der, at):
-    # type: (bytes, int) -> Optional[Tuple[int, int]]
+def _element(der: bytes, at: int) -> Optional[Tuple[int, int]]:
     """Where the content of a DER element begins and where it ends."""
     if at + 2 > len(der):
         return None
@@ -246,8 +232,7 @@ def _element(der, at):
     return (start, start + size) if start + size <= len(der) else None
 
 
-def _pem(der):
-    # type: (bytes) -> str
+def _pem(der: bytes) -> str:
     body = base64.b64encode(der).decode()
     lines = "\n".join(body[start : start + 64] for start in range(0, len(body), 64))
     return "-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n" % lines
@@ -257,13 +242,11 @@ class _Encrypted(Exception):
     """The private key asks for a pass phrase."""
 
 
-def _no_pass_phrase():
-    # type: () -> str
+def _no_pass_phrase() -> str:
     raise _Encrypted
 
 
-def _misfit(certificate, key):
-    # type: (str, str) -> List[Tuple[str, str]]
+def _misfit(certificate: str, key: str) -> List[Tuple[str, str]]:
     try:
         import ssl
     except ImportError:

@@ -43,28 +43,24 @@ class Ambiguous(Exception):
 class Disk:
     """The files as they lie on the disk."""
 
-    def __init__(self, reader):
-        # type: (_reading.Reader) -> None
+    def __init__(self, reader: _reading.Reader) -> None:
         self.reader = reader
 
-    def expand(self, pattern):
-        # type: (str) -> List[str]
+    def expand(self, pattern: str) -> List[str]:
         return self.reader.glob(pattern)
 
-    def text(self, path):
-        # type: (str) -> str
+    def text(self, path: str) -> str:
         return self.reader.config(path)
 
 
 class Dump:
     """What `nginx -T` printed: every file that nginx itself has read, once."""
 
-    def __init__(self, reader, said):
-        # type: (_reading.Reader, str) -> None
+    def __init__(self, reader: _reading.Reader, said: str) -> None:
         self.reader = reader
-        self.files = {}  # type: Dict[str, str]
-        self.unread = set()  # type: set
-        self._folders = {}  # type: Dict[str, List[str]]
+        self.files: Dict[str, str] = {}
+        self.unread: set = set()
+        self._folders: Dict[str, List[str]] = {}
         headers = list(_HEADER.finditer(said))
         for header, following in zip(headers, headers[1:] + [None]):  # type: ignore[list-item]
             path = header.group(1)
@@ -78,8 +74,7 @@ class Dump:
         self.main = headers[0].group(1)
         self.unread = set(self.files)
 
-    def expand(self, pattern):
-        # type: (str) -> List[str]
+    def expand(self, pattern: str) -> List[str]:
         if not _reading.has_wildcard(pattern):
             return [pattern]
         folder, name = os.path.split(pattern)
@@ -94,8 +89,7 @@ class Dump:
         ]
         return sorted(found, key=_reading.raw)
 
-    def text(self, path):
-        # type: (str) -> str
+    def text(self, path: str) -> str:
         self.reader.tick()
         self.unread.discard(path)
         if path not in self.files:
@@ -103,8 +97,7 @@ class Dump:
         return self.files[path]
 
 
-def _folder_matches(folder, pattern):
-    # type: (str, str) -> bool
+def _folder_matches(folder: str, pattern: str) -> bool:
     theirs, ours = folder.split("/"), pattern.split("/")
     return len(theirs) == len(ours) and all(_reading.matches(one, other) for one, other in zip(theirs, ours))
 
@@ -112,37 +105,32 @@ def _folder_matches(folder, pattern):
 class Tree:
     """One configuration with all that it includes, as far as certificates are concerned."""
 
-    def __init__(self, source, main, report):
-        # type: (Any, str, Any) -> None
+    def __init__(self, source: Any, main: str, report: Any) -> None:
         self.source = source
         self.prefix = os.path.dirname(main)
         self.report = report
-        self.warnings = []  # type: List[tuple]
-        self._open = []  # type: List[str]
+        self.warnings: List[tuple] = []
+        self._open: List[str] = []
         self._left = _INCLUDES_LIMIT
         self._parser = Parser(WANTED, INSIDE, self._include, self._warn)
         self.root = Block(Directive("main", [], main, 0))
         self._read(main, self.root, None)
 
-    def path(self, value):
-        # type: (str) -> str
+    def path(self, value: str) -> str:
         """A path of the configuration, which is relative to the folder of its first file."""
         return os.path.join(self.prefix, value)
 
-    def _warn(self, message, file, line):
-        # type: (str, str, int) -> None
+    def _warn(self, message: str, file: str, line: int) -> None:
         self.warnings.append((message, file, line))
 
-    def _include(self, directive, block):
-        # type: (Directive, Block) -> None
+    def _include(self, directive: Directive, block: Block) -> None:
         if len(directive.arguments) != 1:
             self._warn("include needs one path", directive.file, directive.line)
             return
         for path in self.source.expand(self.path(directive.arguments[0])):
             self._read(path, block, directive)
 
-    def _read(self, path, block, directive):
-        # type: (str, Block, Optional[Directive]) -> None
+    def _read(self, path: str, block: Block, directive: Optional[Directive]) -> None:
         file, line = (directive.file, directive.line) if directive else (path, 0)
         if path in self._open or len(self._open) >= _INCLUDE_DEPTH:
             self._warn("%s includes itself or lies too deep" % path, file, line)
@@ -160,8 +148,7 @@ class Tree:
         self._open.pop()
 
 
-def from_dump(report, said):
-    # type: (Any, str) -> Optional[Tree]
+def from_dump(report: Any, said: str) -> Optional[Tree]:
     """The tree of a dump; None when the dump can be understood in several ways.
 
     A comment in a file may look like the line with which nginx begins the next file. Then
@@ -176,14 +163,12 @@ def from_dump(report, said):
     return tree if all(_is_on_disk(dump, path) for path in dump.unread) else None
 
 
-def _is_on_disk(dump, path):
-    # type: (Dump, str) -> bool
+def _is_on_disk(dump: Dump, path: str) -> bool:
     try:
         return dump.reader.config(path).rstrip("\n") == dump.files[path].rstrip("\n")
     except _reading.Unreadable:
         return False
 
 
-def from_disk(report, main):
-    # type: (Any, str) -> Tree
+def from_disk(report: Any, main: str) -> Tree:
     return Tree(Disk(report.reader), main, report)

@@ -6,9 +6,9 @@
 import os
 import re
 import socket
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
-from . import _reach
+from . import _reach, _reading
 from ._nginx_files import Tree
 from ._nginx_syntax import Block, Directive
 
@@ -38,8 +38,7 @@ class Pair(NamedTuple):
 class Server:
     """One server block with what it takes from the block around it."""
 
-    def __init__(self, block, around, tree):
-        # type: (Block, Block, Tree) -> None
+    def __init__(self, block: Block, around: Block, tree: Tree) -> None:
         self.block = block
         self.kind = around.name
         self.file = block.opened_by.file
@@ -48,18 +47,16 @@ class Server:
         certificates = block.all("ssl_certificate") or around.all("ssl_certificate")
         keys = block.all("ssl_certificate_key") or around.all("ssl_certificate_key")
         self.pairs = _pairs(certificates, keys)
-        self.listens = []  # type: List[Listen]
-        self.names = []  # type: List[str]
-        self.unnamed = []  # type: List[str]
+        self.listens: List[Listen] = []
+        self.names: List[str] = []
+        self.unnamed: List[str] = []
 
-    def setting(self, name):
-        # type: (str) -> Optional[Directive]
+    def setting(self, name: str) -> Optional[Directive]:
         found = self.block.all(name)
         return found[-1] if found else None
 
 
-def _pairs(certificates, keys):
-    # type: (List[Directive], List[Directive]) -> List[Pair]
+def _pairs(certificates: List[Directive], keys: List[Directive]) -> List[Pair]:
     values = [directive.arguments[0] if directive.arguments else "" for directive in keys]
     return [
         Pair(one.arguments[0], values[position] if position < len(values) else None, one)
@@ -71,15 +68,13 @@ def _pairs(certificates, keys):
 class Servers:
     """All servers of a tree; `report_bindings` writes what handshakes reach."""
 
-    def __init__(self, tree, report, service):
-        # type: (Tree, Any, str) -> None
+    def __init__(self, tree: Tree, report: Any, service: str) -> None:
         self.tree = tree
         self.report = report
         self.service = service
         self.hostname = socket.gethostname().lower()
 
-    def report_bindings(self):
-        # type: () -> None
+    def report_bindings(self) -> None:
         for around in self.tree.root.blocks:
             servers = [Server(block, around, self.tree) for block in around.blocks]
             for server in servers:
@@ -87,8 +82,7 @@ class Servers:
                 self._names(server)
             self._report(servers)
 
-    def _listens(self, server):
-        # type: (Server) -> None
+    def _listens(self, server: Server) -> None:
         on = server.setting("ssl")
         always = on is not None and on.arguments == ["on"]
         directives = server.block.all("listen")
@@ -106,8 +100,7 @@ class Servers:
         if not directives and server.kind == "http":
             server.listens.append(Listen("*:80" if os.geteuid() == 0 else "*:8000", always, False, False))
 
-    def _addresses(self, directive):
-        # type: (Directive) -> List[str]
+    def _addresses(self, directive: Directive) -> List[str]:
         value = directive.arguments[0] if directive.arguments else ""
         if value.startswith("unix:"):
             if "ssl" in directive.arguments:
@@ -118,16 +111,14 @@ class Servers:
             self._warn("listen %s is not understood" % value, directive)
         return found
 
-    def _names(self, server):
-        # type: (Server) -> None
+    def _names(self, server: Server) -> None:
         for directive in server.block.all("server_name"):
             for value in directive.arguments:
                 for name in self._spelled(value, directive):
                     if name not in server.names:
                         server.names.append(name)
 
-    def _spelled(self, value, directive):
-        # type: (str, Directive) -> List[str]
+    def _spelled(self, value: str, directive: Directive) -> List[str]:
         if value.startswith("~"):
             return [value]
         if value == "$hostname":
@@ -143,8 +134,7 @@ class Servers:
             self._warn("the server name %s cannot be asked for" % value[:100], directive)
         return []
 
-    def _report(self, servers):
-        # type: (List[Server]) -> None
+    def _report(self, servers: List[Server]) -> None:
         """A listener is TLS when one server says so; its names belong to the first that has them."""
         tls = {
             listen.listener
@@ -152,15 +142,15 @@ class Servers:
             for listen in server.listens
             if listen.tls and not listen.quic
         }
-        first = {}  # type: Dict[str, Server]
-        named = {}  # type: Dict[str, Server]
+        first: Dict[str, Server] = {}
+        named: Dict[str, Server] = {}
         for server in servers:
             for listen in server.listens:
                 first.setdefault(listen.listener, server)
                 if listen.default:
                     named.setdefault(listen.listener, server)
         first.update(named)
-        claims = {}  # type: Dict[str, _reach.Claims]
+        claims: Dict[str, _reach.Claims] = {}
         for server in servers:
             reached = []
             for listen in self._plain_listens(server):
@@ -173,16 +163,14 @@ class Servers:
             self._bind(server, _reach.grouped(reached), tls)
 
     @staticmethod
-    def _plain_listens(server):
-        # type: (Server) -> List[Listen]
-        seen = {}  # type: Dict[str, Listen]
+    def _plain_listens(server: Server) -> List[Listen]:
+        seen: Dict[str, Listen] = {}
         for listen in server.listens:
             if not listen.quic:
                 seen.setdefault(listen.listener, listen)
         return list(seen.values())
 
-    def _bind(self, server, groups, tls):
-        # type: (Server, List[Tuple[List[str], List[str]]], set) -> None
+    def _bind(self, server: Server, groups: List[Tuple[List[str], List[str]]], tls: Set[str]) -> None:
         if not any(listen.listener in tls or listen.quic for listen in server.listens):
             return
         if not server.pairs:
@@ -198,14 +186,12 @@ class Servers:
             for names, listeners in groups:
                 self._pair(server, pair, names, listeners)
 
-    def _no_certificate(self, server):
-        # type: (Server) -> None
+    def _no_certificate(self, server: Server) -> None:
         refuses = server.setting("ssl_reject_handshake")
         if refuses is None or refuses.arguments != ["on"]:
             self._warn("a TLS server without a certificate", server.block.opened_by)
 
-    def _pair(self, server, pair, names, listeners):
-        # type: (Server, Pair, List[str], List[str]) -> None
+    def _pair(self, server: Server, pair: Pair, names: List[str], listeners: List[str]) -> None:
         values = [pair.certificate] + ([pair.key] if pair.key is not None else [])
         unresolved = [why for why in (_unresolved(value) for value in values) if why]
         if unresolved:
@@ -222,8 +208,9 @@ class Servers:
         certificate = self.tree.path(pair.certificate)
         self._write(server, pair, certificate, pair.key or pair.certificate, names, listeners, problems)
 
-    def _unresolved(self, server, pair, names, listeners, reasons):
-        # type: (Server, Pair, List[str], List[str], List[str]) -> None
+    def _unresolved(
+        self, server: Server, pair: Pair, names: List[str], listeners: List[str], reasons: List[str]
+    ) -> None:
         managed = server.setting("acme_certificate") is not None or "$acme_cert" in pair.certificate
         self.report.binding(
             self.service,
@@ -236,8 +223,7 @@ class Servers:
             managed_by="nginx" if managed else None,
         )
 
-    def _by_name(self, server, pair, names, listeners):
-        # type: (Server, Pair, List[str], List[str]) -> None
+    def _by_name(self, server: Server, pair: Pair, names: List[str], listeners: List[str]) -> None:
         """A file for each name asked for: the folder says which names there are."""
         found = [
             name
@@ -252,8 +238,16 @@ class Servers:
             key = _filled(pair.key if pair.key is not None else pair.certificate, name)
             self._write(server, pair, certificate, key, [name], listeners, [])
 
-    def _write(self, server, pair, certificate, key, names, listeners, problems):
-        # type: (Server, Pair, str, str, List[str], List[str], List[Tuple[str, str]]) -> None
+    def _write(
+        self,
+        server: Server,
+        pair: Pair,
+        certificate: str,
+        key: str,
+        names: List[str],
+        listeners: List[str],
+        problems: List[Tuple[str, str]],
+    ) -> None:
         self.report.binding(
             self.service,
             pair.directive.file,
@@ -266,13 +260,11 @@ class Servers:
             managed_by="nginx" if server.setting("acme_certificate") is not None else None,
         )
 
-    def _warn(self, message, directive):
-        # type: (str, Directive) -> None
+    def _warn(self, message: str, directive: Directive) -> None:
         self.report.warning(message, directive.file, directive.line)
 
 
-def addresses(value):
-    # type: (str) -> List[str]
+def addresses(value: str) -> List[str]:
     """The `address:port` forms that the first word of a listen directive stands for."""
     if value.startswith("["):
         host, _, rest = value.partition("]")
@@ -291,8 +283,7 @@ def addresses(value):
     return ["%s:%d" % (host, number) for number in ports]
 
 
-def _unresolved(value):
-    # type: (str) -> Optional[str]
+def _unresolved(value: str) -> Optional[str]:
     for scheme, what in (
         ("data:", "is no file but a value"),
         ("engine:", "lies in an engine"),
@@ -306,13 +297,11 @@ def _unresolved(value):
     return None if value else "an empty path"
 
 
-def _filled(value, name):
-    # type: (str, str) -> str
+def _filled(value: str, name: str) -> str:
     return _VARIABLE.sub(lambda _match: name, value)
 
 
-def _names_on_disk(tree, value):
-    # type: (Tree, str) -> List[str]
+def _names_on_disk(tree: Tree, value: str) -> List[str]:
     """The names for which a path with the name asked for in it leads to a file."""
     path = tree.path(value)
     parts = path.split("/")
@@ -321,14 +310,13 @@ def _names_on_disk(tree, value):
     found = []
     for entry in tree.report.reader.names("/".join(parts[:place]) or "/"):
         name = entry[len(before) : len(entry) - len(after)] if entry.endswith(after) else ""
-        if entry.startswith(before) and _HOST_CHARACTERS.fullmatch(name):
-            if os.path.lexists(_filled(path, name).encode("utf-8", "surrogateescape")):
-                found.append(name)
+        fits = entry.startswith(before) and _HOST_CHARACTERS.fullmatch(name)
+        if fits and os.path.lexists(_reading.raw(_filled(path, name))):
+            found.append(name)
     return found
 
 
-def _covers(pattern, name):
-    # type: (str, str) -> bool
+def _covers(pattern: str, name: str) -> bool:
     if pattern.startswith("*."):
         return name.endswith(pattern[1:])
     return pattern == name or pattern.startswith("~")

@@ -41,34 +41,29 @@ class Directive(NamedTuple):
 class Block:
     """A block with the directives and the blocks inside it that a scan cares for."""
 
-    def __init__(self, directive):
-        # type: (Directive) -> None
+    def __init__(self, directive: Directive) -> None:
         self.opened_by = directive
-        self.directives = []  # type: List[Directive]
-        self.blocks = []  # type: List[Block]
+        self.directives: List[Directive] = []
+        self.blocks: List[Block] = []
 
     @property
-    def name(self):
-        # type: () -> str
+    def name(self) -> str:
         return self.opened_by.name
 
-    def all(self, name):
-        # type: (str) -> List[Directive]
+    def all(self, name: str) -> List[Directive]:
         return [directive for directive in self.directives if directive.name == name]
 
 
 class Words:
     """Cuts a text into words and signs, and knows the line it is at."""
 
-    def __init__(self, text):
-        # type: (str) -> None
+    def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
         self.line = 1
         self._counted = 0
 
-    def next(self):
-        # type: () -> Tuple[str, str]
+    def next(self) -> Tuple[str, str]:
         """The next word or sign: (WORD, text), (";", ""), ("{", ""), ("}", ""), (END, ""), (BROKEN, why)."""
         text = self.text
         blank = _BLANK.match(text, self.at)
@@ -90,8 +85,7 @@ class Words:
         self.at = match.end()
         return WORD, _unescaped(match.group())
 
-    def _quoted(self, quote):
-        # type: (str) -> Tuple[str, str]
+    def _quoted(self, quote: str) -> Tuple[str, str]:
         match = _QUOTED[quote].match(self.text, self.at)
         end = match.end() if match else len(self.text)
         if self.text[end : end + 1] != quote:
@@ -101,8 +95,7 @@ class Words:
         self.at = end + 1
         return WORD, value
 
-    def skip_lua(self):
-        # type: () -> bool
+    def skip_lua(self) -> bool:
         """Steps over a block of Lua whose `{` has just been read; False when it never ends."""
         depth = 1
         while True:
@@ -123,8 +116,7 @@ class Words:
                     return True
 
 
-def _unescaped(value):
-    # type: (str) -> str
+def _unescaped(value: str) -> str:
     if "\\" not in value:
         return value
     return _ESCAPE.sub(lambda match: _ESCAPED.get(match.group(1), match.group(0)), value)
@@ -133,18 +125,22 @@ def _unescaped(value):
 class Parser:
     """Reads files into a tree that has only the blocks of `path_of` and the directives of `wanted`."""
 
-    def __init__(self, wanted, inside, include, warn):
-        # type: (frozenset, dict, Callable[[Directive, Block], None], Callable[[str, str, int], None]) -> None
+    def __init__(
+        self,
+        wanted: frozenset,
+        inside: dict,
+        include: Callable[[Directive, Block], None],
+        warn: Callable[[str, str, int], None],
+    ) -> None:
         self.wanted = wanted
         self.inside = inside
         self.include = include
         self.warn = warn
 
-    def parse(self, text, file, root):
-        # type: (str, str, Block) -> None
+    def parse(self, text: str, file: str, root: Block) -> None:
         """Adds what a file says to the block in which it is included."""
         words = Words(text)
-        stack = [root]  # type: List[Optional[Block]]
+        stack: List[Optional[Block]] = [root]
         first = True
         while True:
             directive, ended = self._statement(words, file)
@@ -169,10 +165,9 @@ class Parser:
                 self.warn("blocks are nested too deeply", file, words.line)
                 return
 
-    def _statement(self, words, file):
-        # type: (Words, str) -> Tuple[Optional[Directive], str]
+    def _statement(self, words: Words, file: str) -> Tuple[Optional[Directive], str]:
         """The words up to the next `;`, `{`, `}` or end, and what ended them."""
-        arguments = []  # type: List[str]
+        arguments: List[str] = []
         line = 0
         while True:
             kind, value = words.next()
@@ -182,22 +177,19 @@ class Parser:
             line = line or words.line
             arguments.append(value)
 
-    def _directive(self, directive, block):
-        # type: (Directive, Block) -> None
+    def _directive(self, directive: Directive, block: Block) -> None:
         if directive.name == "include":
             self.include(directive, block)
         elif directive.name in self.wanted:
             block.directives.append(directive)
 
-    def _lua(self, directive, block, words):
-        # type: (Directive, Optional[Block], Words) -> None
+    def _lua(self, directive: Directive, block: Optional[Block], words: Words) -> None:
         if block is not None and directive.name in self.wanted:
             block.directives.append(directive)
         if not words.skip_lua():
             self.warn("a block of Lua never ends", directive.file, directive.line)
 
-    def _open(self, directive, parent):
-        # type: (Optional[Directive], Optional[Block]) -> Optional[Block]
+    def _open(self, directive: Optional[Directive], parent: Optional[Block]) -> Optional[Block]:
         """The block that begins here; None when nothing inside it matters."""
         if directive is None or parent is None or directive.name not in self.inside.get(parent.name, ()):
             return None
@@ -205,8 +197,7 @@ class Parser:
         parent.blocks.append(block)
         return block
 
-    def _end(self, ended, directive, depth, file, line):
-        # type: (str, Optional[Directive], int, str, int) -> None
+    def _end(self, ended: str, directive: Optional[Directive], depth: int, file: str, line: int) -> None:
         if ended != END:
             self.warn(ended, file, line)
         elif directive is not None:

@@ -13,15 +13,13 @@ from typing import Dict, Iterable, List, Optional, Tuple
 _NAME = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
 
-def plain(name):
-    # type: (str) -> Optional[str]
+def plain(name: str) -> Optional[str]:
     """A name that can be asked for, or None: `_` and the like stand for no name."""
     name = name.lower().rstrip(".")
     return name if name != "_" and len(name) < 254 and _NAME.fullmatch(name) else None
 
 
-def pattern(name):
-    # type: (str) -> str
+def pattern(name: str) -> str:
     """A name with stars in other places as the regular expression that it stands for."""
     return "~^%s$" % re.escape(name.lower()).replace("\\*", ".+").replace("\\?", ".")
 
@@ -29,21 +27,18 @@ def pattern(name):
 class Claims:
     """Who of several virtual servers on one listener answers for a name: the first that has it."""
 
-    def __init__(self, stars_take_names):
-        # type: (bool) -> None
+    def __init__(self, stars_take_names: bool) -> None:
         self.stars_take_names = stars_take_names
-        self._owners = {}  # type: Dict[str, object]
+        self._owners: Dict[str, object] = {}
 
-    def claim(self, owner, names):
-        # type: (object, Iterable[str]) -> List[str]
+    def claim(self, owner: object, names: Iterable[str]) -> List[str]:
         """Those of the names that are this owner's; the others belong to servers before it."""
         kept = [name for name in names if name.startswith("~") or self._owner(name) in (None, owner)]
         for name in kept:
             self._owners.setdefault(name, owner)
         return kept
 
-    def _owner(self, name):
-        # type: (str) -> Optional[object]
+    def _owner(self, name: str) -> Optional[object]:
         if name in self._owners or not self.stars_take_names:
             return self._owners.get(name)
         labels = name.split(".")
@@ -54,10 +49,9 @@ class Claims:
         return None
 
 
-def grouped(reached):
-    # type: (Iterable[Tuple[str, List[str]]]) -> List[Tuple[List[str], List[str]]]
+def grouped(reached: Iterable[Tuple[str, List[str]]]) -> List[Tuple[List[str], List[str]]]:
     """(names, listeners) for each set of names, from (listener, names reached there)."""
-    groups = {}  # type: Dict[Tuple[str, ...], List[str]]
+    groups: Dict[Tuple[str, ...], List[str]] = {}
     for listener, names in reached:
         groups.setdefault(tuple(names), []).append(listener)
     return [(list(names), listeners) for names, listeners in groups.items()]

@@ -27,8 +27,7 @@ _NOATIME = getattr(os, "O_NOATIME", 0)
 class Unreadable(Exception):
     """One file cannot be read; `kind` is one of the contract's kinds of problem."""
 
-    def __init__(self, kind, message):
-        # type: (str, str) -> None
+    def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
@@ -45,20 +44,17 @@ class Content(NamedTuple):
     status: os.stat_result
 
 
-def raw(path):
-    # type: (str) -> bytes
+def raw(path: str) -> bytes:
     """The bytes that a path of a configuration stands for."""
     return path.encode("utf-8", "surrogateescape")
 
 
-def text(data):
-    # type: (bytes) -> str
+def text(data: bytes) -> str:
     """The text of bytes; no byte is lost."""
     return data.decode("utf-8", "surrogateescape")
 
 
-def shown(value):
-    # type: (str) -> str
+def shown(value: str) -> str:
     r"""A text as it may leave the program: what is no UTF-8 is written as \xNN."""
     try:
         value.encode("utf-8")
@@ -67,8 +63,7 @@ def shown(value):
     return value
 
 
-def real(path):
-    # type: (str) -> str
+def real(path: str) -> str:
     """Where a path ends when all symbolic links are followed."""
     try:
         return text(os.path.realpath(raw(path)))
@@ -76,15 +71,13 @@ def real(path):
         return path
 
 
-def tidy(path):
-    # type: (str) -> str
+def tidy(path: str) -> str:
     """A path without `..` and the like, where it then still leads to the same place."""
     normal = os.path.normpath(path)
     return normal if normal == path or real(normal) == real(path) else path
 
 
-def status(path):
-    # type: (str) -> Optional[os.stat_result]
+def status(path: str) -> Optional[os.stat_result]:
     """What stat says of a path, None when it says nothing."""
     try:
         return os.stat(raw(path))
@@ -95,25 +88,21 @@ def status(path):
 class Reader:
     """Reads files until the time or the share of the host is used up."""
 
-    def __init__(self, seconds=60.0, total=TOTAL_LIMIT, files=FILES_LIMIT):
-        # type: (float, int, int) -> None
+    def __init__(self, seconds: float = 60.0, total: int = TOTAL_LIMIT, files: int = FILES_LIMIT) -> None:
         self.deadline = time.monotonic() + seconds
         self.bytes_left = total
         self.files_left = files
-        self._listings = {}  # type: Dict[str, List[str]]
+        self._listings: Dict[str, List[str]] = {}
 
-    def seconds_left(self):
-        # type: () -> float
+    def seconds_left(self) -> float:
         return max(0.0, self.deadline - time.monotonic())
 
-    def tick(self):
-        # type: () -> None
+    def tick(self) -> None:
         """Raises Exhausted when the time is over; called wherever a file decides how much is done."""
         if time.monotonic() > self.deadline:
             raise Exhausted("the time for the scan is over")
 
-    def read(self, path, limit):
-        # type: (str, int) -> Content
+    def read(self, path: str, limit: int) -> Content:
         """The content of a regular file of at most `limit` bytes; never waits for a writer."""
         self.tick()
         self.files_left -= 1
@@ -131,14 +120,12 @@ class Reader:
             raise Exhausted("the configuration is too large")
         return content
 
-    def config(self, path):
-        # type: (str) -> str
+    def config(self, path: str) -> str:
         """The text of a configuration file."""
         data = self.read(path, CONFIG_LIMIT).data
         return text(data[3:] if data.startswith(b"\xef\xbb\xbf") else data)
 
-    def names(self, directory):
-        # type: (str) -> List[str]
+    def names(self, directory: str) -> List[str]:
         """What lies in a directory, in byte order; nothing when it cannot be listed."""
         if directory not in self._listings:
             self.tick()
@@ -149,9 +136,8 @@ class Reader:
             self._listings[directory] = [text(name) for name in sorted(found)]
         return self._listings[directory]
 
-    def glob(self, pattern):
-        # type: (str) -> List[str]
-        """The paths that an absolute pattern matches, as glob(3) finds and sorts them."""
+    def glob(self, pattern: str) -> List[str]:
+        """What an absolute pattern matches, in the order of glob(3)."""
         if not has_wildcard(pattern):
             return [pattern]
         found = [""]
@@ -163,8 +149,7 @@ class Reader:
                 raise Exhausted("a pattern matches too many files")
         return found
 
-    def _step(self, parent, part, last):
-        # type: (str, str, bool) -> List[str]
+    def _step(self, parent: str, part: str, last: bool) -> List[str]:
         self.tick()
         if not has_wildcard(part):
             path = parent + "/" + part
@@ -176,8 +161,7 @@ class Reader:
         ]
 
 
-def _read(path, limit):
-    # type: (bytes, int) -> Content
+def _read(path: bytes, limit: int) -> Content:
     _require_regular(os.stat(path))
     try:
         handle = os.open(path, _PLAIN | _NOATIME)
@@ -201,20 +185,17 @@ def _read(path, limit):
     return Content(b"".join(chunks), found)
 
 
-def _require_regular(found):
-    # type: (os.stat_result) -> None
+def _require_regular(found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         what = "a directory" if stat.S_ISDIR(found.st_mode) else "a pipe, socket or device"
         raise Unreadable("malformed", "no regular file but %s" % what)
 
 
-def has_wildcard(pattern):
-    # type: (str) -> bool
+def has_wildcard(pattern: str) -> bool:
     return any(sign in pattern for sign in "*?[")
 
 
-def matches(name, pattern, hidden=False):
-    # type: (str, str, bool) -> bool
+def matches(name: str, pattern: str, hidden: bool = False) -> bool:
     """Whether a file name matches `*`, `?` and `[...]`, in time linear in both for each star."""
     if name.startswith(".") and not hidden and not pattern.startswith("."):
         return False
@@ -237,8 +218,7 @@ def matches(name, pattern, hidden=False):
     return not pattern[cursor:].strip("*")
 
 
-def _one(sign, pattern, cursor):
-    # type: (str, str, int) -> int
+def _one(sign: str, pattern: str, cursor: int) -> int:
     """How many signs of the pattern stand for this one sign of the name; 0 when they do not match."""
     if cursor >= len(pattern):
         return 0
@@ -254,8 +234,7 @@ def _one(sign, pattern, cursor):
     return 1 if here in ("?", sign) else 0
 
 
-def _in_set(sign, body):
-    # type: (str, str) -> bool
+def _in_set(sign: str, body: str) -> bool:
     negated = body[:1] in ("!", "^")
     body = body[1:] if negated else body
     found = False

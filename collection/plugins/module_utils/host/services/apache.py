@@ -10,8 +10,9 @@ from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 from . import _reading
 from ._apache_hosts import Hosts
 from ._apache_syntax import STATIC, Reading, lines
-from ._base import Report, Service
+from ._base import Service
 from ._machine import Process
+from ._report import Report
 
 _CONTROLS = ("apache2ctl", "apachectl")
 _LAYOUTS = (
@@ -44,36 +45,30 @@ class Apache(Service):
     process_names = ("apache2", "httpd")
     layouts = _LAYOUTS
 
-    def program(self):
-        # type: () -> Optional[str]
+    def program(self) -> Optional[str]:
         return self.machine.find(
             self.process_names, ("/usr/local/apache2/bin", "/opt/apache2/bin", "/opt/httpd/bin")
         )
 
-    def found(self):
-        # type: () -> bool
+    def found(self) -> bool:
         return self.program() is not None or self.running()
 
-    def version(self):
-        # type: () -> Optional[str]
+    def version(self) -> Optional[str]:
         return self._version(self.instances()[0].program)
 
-    def _version(self, program):
-        # type: (Optional[str]) -> Optional[str]
+    def _version(self, program: Optional[str]) -> Optional[str]:
         return None if program is None else self.ask_version([program, "-v"], r"Apache/(\S+)")
 
-    def instances(self):
-        # type: () -> List[Instance]
+    def instances(self) -> List[Instance]:
         """Every configuration in use; the built-in one when nothing runs."""
-        found = {}  # type: Dict[Tuple[Optional[str], str], Instance]
+        found: Dict[Tuple[Optional[str], str], Instance] = {}
         for master in self.masters():
             program = self.machine.executable(master) or self.program()
             one = self._instance(program, master.arguments[1:], master)
             found.setdefault((program, one.config), one)
         return list(found.values()) or [self._instance(self.program(), [], None)]
 
-    def _instance(self, program, words, master):
-        # type: (Optional[str], List[str], Optional[Process]) -> Instance
+    def _instance(self, program: Optional[str], words: List[str], master: Optional[Process]) -> Instance:
         options, defines = given(words)
         said = dict(zip(options[::2], options[1::2]))
         built_in = self._built_in(program)
@@ -84,8 +79,7 @@ class Apache(Service):
             environment = _envvars(os.path.join(root, "envvars"), {"APACHE_CONFDIR": root})
         return Instance(program, options, root, config, defines, environment, master)
 
-    def _built_in(self, program):
-        # type: (Optional[str]) -> Dict[str, str]
+    def _built_in(self, program: Optional[str]) -> Dict[str, str]:
         answer = self.machine.ask([program, "-V"], 10.0) if program else None
         found = dict(_BUILT_IN.findall(_reading.text(answer.stdout))) if answer is not None else {}
         root, config = next((one for one in self.layouts if os.path.isdir(one[0])), self.layouts[0])
@@ -94,8 +88,7 @@ class Apache(Service):
             "SERVER_CONFIG_FILE": found.get("SERVER_CONFIG_FILE", config),
         }
 
-    def scan(self, report):
-        # type: (Report) -> None
+    def scan(self, report: Report) -> None:
         self.name_strangers(report)
         for instance in self.instances():
             reading = Reading(
@@ -115,15 +108,13 @@ class Apache(Service):
             Hosts(reading, report, self.name).report_bindings()
 
     @staticmethod
-    def _commanded(instance, option, reading):
-        # type: (Instance, str, Reading) -> None
+    def _commanded(instance: Instance, option: str, reading: Reading) -> None:
         """Directives of the command line, which Apache reads before (-C) or after (-c) the files."""
         for name, value in zip(instance.options[::2], instance.options[1::2]):
             if name == option:
                 reading.obey(lines(value, instance.config), reading.main)
 
-    def _static(self, instance):
-        # type: (Instance) -> List[str]
+    def _static(self, instance: Instance) -> List[str]:
         answer = self.machine.ask([instance.program, "-l"], 10.0) if instance.program else None
         found = (
             re.findall(r"^\s+(\S+\.c)$", _reading.text(answer.stdout), re.MULTILINE)
@@ -132,8 +123,7 @@ class Apache(Service):
         )
         return found or list(STATIC)
 
-    def _hold_against_dump(self, instance, reading, report):
-        # type: (Instance, Reading, Report) -> None
+    def _hold_against_dump(self, instance: Instance, reading: Reading, report: Report) -> None:
         """Drops the virtual hosts that the server itself does not have; names those that we missed."""
         dumped = self._dump(instance, report)
         if dumped is None:
@@ -153,8 +143,7 @@ class Apache(Service):
                 )
         reading.hosts[:] = kept
 
-    def _dump(self, instance, report):
-        # type: (Instance, Report) -> Optional[Set[Tuple[str, int]]]
+    def _dump(self, instance: Instance, report: Report) -> Optional[Set[Tuple[str, int]]]:
         """The places of the virtual hosts as the server tells them."""
         argv = [str(instance.program)] + _words(instance) + ["-t", "-D", "DUMP_VHOSTS"]
         answer = self.machine.ask(argv, min(30.0, report.reader.seconds_left()), instance.environment)
@@ -168,12 +157,10 @@ class Apache(Service):
             for file, line in _DUMPED.findall(_reading.text(answer.stdout))
         }
 
-    def test_commands(self):
-        # type: () -> List[List[str]]
+    def test_commands(self) -> List[List[str]]:
         return [self._control(one, "configtest") or self._direct(one) + ["-t"] for one in self.instances()]
 
-    def challenge_answer(self, thumbprint):
-        # type: (str) -> Tuple[str, str]
+    def challenge_answer(self, thumbprint: str) -> Tuple[str, str]:
         text = (
             '<LocationMatch "^/\\.well-known/acme-challenge/(?<token>[-_a-zA-Z0-9]+)$">\n'
             "    Require all granted\n"
@@ -183,12 +170,10 @@ class Apache(Service):
         )
         return "/etc/apache2/conf-enabled/notafter-acme-challenge.conf", text % thumbprint
 
-    def challenge_advice(self, thumbprint):
-        # type: (str) -> str
+    def challenge_advice(self, thumbprint: str) -> str:
         return "it must listen on port 80 and read conf-enabled/, with the modules alias and authz_core"
 
-    def reload_commands(self):
-        # type: () -> List[List[str]]
+    def reload_commands(self) -> List[List[str]]:
         return [
             self.machine.reload_by_systemd(one.master)
             or self._control(one, "graceful")
@@ -197,8 +182,7 @@ class Apache(Service):
             if one.master is not None
         ]
 
-    def _control(self, instance, verb):
-        # type: (Instance, str) -> Optional[List[str]]
+    def _control(self, instance: Instance, verb: str) -> Optional[List[str]]:
         """The control script, which knows the environment, where it leads to this very configuration."""
         program = self.machine.find(_CONTROLS, (os.path.dirname(instance.program or "/usr/sbin/apache2"),))
         said = dict(zip(instance.options[::2], instance.options[1::2]))
@@ -211,22 +195,19 @@ class Apache(Service):
             return None
         return ["env", "APACHE_CONFDIR=%s" % said["-d"], program, verb]
 
-    def _direct(self, instance):
-        # type: (Instance) -> List[str]
+    def _direct(self, instance: Instance) -> List[str]:
         return [instance.program or "apache2"] + _words(instance)
 
-    def command_environment(self):
-        # type: () -> Dict[str, str]
+    def command_environment(self) -> Dict[str, str]:
         """The variables that the running master was started with: its configuration uses them."""
         environment = self.instances()[0].environment
         return {name: value for name, value in environment.items() if name.startswith("APACHE_")}
 
 
-def given(words):
-    # type: (List[str]) -> Tuple[List[str], List[str]]
+def given(words: List[str]) -> Tuple[List[str], List[str]]:
     """The options (each with its value) and the defines that a master was started with."""
-    options = []  # type: List[str]
-    defines = []  # type: List[str]
+    options: List[str] = []
+    defines: List[str] = []
     at = 0
     while at < len(words):
         name, value = words[at][:2], words[at][2:]
@@ -243,13 +224,11 @@ def given(words):
     return options, defines
 
 
-def _words(instance):
-    # type: (Instance) -> List[str]
+def _words(instance: Instance) -> List[str]:
     return instance.options + [word for name in instance.defines for word in ("-D", name)]
 
 
-def _envvars(path, known):
-    # type: (str, Dict[str, str]) -> Dict[str, str]
+def _envvars(path: str, known: Dict[str, str]) -> Dict[str, str]:
     """The variables that a file of shell assignments sets; its conditions are not followed."""
     found = dict(known, SUFFIX="")
     try:

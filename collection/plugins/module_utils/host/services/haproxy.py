@@ -9,10 +9,11 @@ import shlex
 from typing import Dict, List, NamedTuple, Optional
 
 from . import _reading
-from ._base import Report, Service
+from ._base import Service
 from ._haproxy_binds import Binds
 from ._haproxy_syntax import Reading, newer
 from ._machine import Process
+from ._report import Report
 
 # Options of the command line that are followed by a value.
 _VALUED = ("-C", "-L", "-N", "-S", "-f", "-m", "-n", "-p", "-x")
@@ -38,23 +39,19 @@ class HAProxy(Service):
     config = "/etc/haproxy/haproxy.cfg"
     defaults = _DEFAULTS
 
-    def program(self):
-        # type: () -> Optional[str]
+    def program(self) -> Optional[str]:
         return self.machine.find(self.process_names, ("/opt/haproxy/sbin", "/usr/local/haproxy/sbin"))
 
-    def found(self):
-        # type: () -> bool
+    def found(self) -> bool:
         return self.program() is not None or self.running() or os.path.exists(self.config)
 
-    def version(self):
-        # type: () -> Optional[str]
+    def version(self) -> Optional[str]:
         program = self.instances()[0].program
         return None if program is None else self.ask_version([program, "-v"], r"version (\S+)")
 
-    def instances(self):
-        # type: () -> List[Instance]
+    def instances(self) -> List[Instance]:
         """Every process with files of its own; that of the system's service when none runs."""
-        found = []
+        found: List[Instance] = []
         for process in self.masters():
             options = given(process.arguments[1:])
             folder = self.machine.folder(process) or "/"
@@ -66,8 +63,7 @@ class HAProxy(Service):
                 found.append(Instance(program, options, files, folder, environment, process))
         return found or [self._idle()]
 
-    def _idle(self):
-        # type: () -> Instance
+    def _idle(self) -> Instance:
         """What the system's service would start."""
         environment = {"CONFIG": self.config}
         for path in self.defaults:
@@ -75,17 +71,14 @@ class HAProxy(Service):
         options = ["-f", environment["CONFIG"]] + given(_split(environment.get("EXTRAOPTS", "")))
         return Instance(self.program(), options, _files(options), "/", environment, None)
 
-    def scan(self, report):
-        # type: (Report) -> None
+    def scan(self, report: Report) -> None:
         self.name_strangers(report)
         for instance in self.instances():
             reading = self._reading(instance, report)
             Binds(reading, instance.folder, report, self.name).report_bindings()
 
-    def _reading(self, instance, report):
-        # type: (Instance, Report) -> Reading
-        def warn(message, file, line):
-            # type: (str, str, int) -> None
+    def _reading(self, instance: Instance, report: Report) -> Reading:
+        def warn(message: str, file: str, line: int) -> None:
             report.warning(message, file, line)
 
         reading = Reading(instance.environment, _Predicate(self, instance), warn)
@@ -95,8 +88,7 @@ class HAProxy(Service):
         return reading
 
     @staticmethod
-    def _expanded(report, path):
-        # type: (Report, str) -> List[str]
+    def _expanded(report: Report, path: str) -> List[str]:
         """A folder stands for the .cfg files in it."""
         if not os.path.isdir(_reading.raw(path)):
             return [path]
@@ -106,31 +98,27 @@ class HAProxy(Service):
         ]
 
     @staticmethod
-    def _read(report, reading, path):
-        # type: (Report, Reading, str) -> None
+    def _read(report: Report, reading: Reading, path: str) -> None:
         try:
             reading.read(report.reader.config(path), path)
         except _reading.Unreadable as error:
             report.warning("%s is not read: %s" % (path, error.message), path)
 
-    def test_commands(self):
-        # type: () -> List[List[str]]
+    def test_commands(self) -> List[List[str]]:
         return [
             [one.program or "haproxy", "-c", "-C", one.folder]
             + [word for file in one.files for word in ("-f", file)]
             for one in self.instances()
         ]
 
-    def challenge_advice(self, thumbprint):
-        # type: (str) -> str
+    def challenge_advice(self, thumbprint: str) -> str:
         return (
             "its frontend on port 80 needs the line `http-request return status 200 content-type text/plain "
             'lf-string "%%[path,field(-1,/)].%s" if { path_beg /.well-known/acme-challenge/ }`' % thumbprint
         )
 
-    def reload_commands(self):
-        # type: () -> List[List[str]]
-        """systemd's reload; a master is told by SIGUSR2; a single process is followed by a new one."""
+    def reload_commands(self) -> List[List[str]]:
+        """The reload of systemd; a master is told by SIGUSR2; a single process is followed by a new one."""
         commands = []
         for one in self.instances():
             if one.process is None:
@@ -147,14 +135,12 @@ class HAProxy(Service):
                 )
         return commands
 
-    def _is_master(self, process):
-        # type: (Process) -> bool
+    def _is_master(self, process: Process) -> bool:
         if any(word in ("-W", "-Ws") for word in process.arguments):
             return True
         return any(one.parent == process.pid for one in self.machine.processes(self.process_names))
 
-    def command_environment(self):
-        # type: () -> Dict[str, str]
+    def command_environment(self) -> Dict[str, str]:
         """Those variables of the running process that its configuration uses, and no others."""
         instance = self.instances()[0]
         asked = self._reading(instance, Report(_reading.Reader())).asked
@@ -164,14 +150,12 @@ class HAProxy(Service):
 class _Predicate:
     """Judges what a condition asks of HAProxy itself; asks it once, when a condition asks at all."""
 
-    def __init__(self, service, instance):
-        # type: (HAProxy, Instance) -> None
+    def __init__(self, service: HAProxy, instance: Instance) -> None:
         self.service = service
         self.program = instance.program
-        self._said = None  # type: Optional[str]
+        self._said: Optional[str] = None
 
-    def __call__(self, name, arguments):
-        # type: (str, List[str]) -> Optional[bool]
+    def __call__(self, name: str, arguments: List[str]) -> Optional[bool]:
         if name not in ("feature", "version_atleast", "version_before") or not arguments:
             return None
         match = re.search(r"version (\S+)", self._about())
@@ -181,18 +165,16 @@ class _Predicate:
             return ("+" + arguments[0]) in self._about().split()
         return (newer(match.group(1)) >= newer(arguments[0])) == (name == "version_atleast")
 
-    def _about(self):
-        # type: () -> str
+    def _about(self) -> str:
         if self._said is None:
             answer = self.service.machine.ask([self.program, "-vv"], 10.0) if self.program else None
             self._said = "" if answer is None else _reading.text(answer.stdout)
         return self._said
 
 
-def given(words):
-    # type: (List[str]) -> List[str]
+def given(words: List[str]) -> List[str]:
     """The options of a command line without those that tell of the processes before it."""
-    found = []  # type: List[str]
+    found: List[str] = []
     at = 0
     while at < len(words):
         word = words[at]
@@ -212,26 +194,22 @@ def given(words):
     return found
 
 
-def _files(options):
-    # type: (List[str]) -> List[str]
+def _files(options: List[str]) -> List[str]:
     return [value for option, value in zip(options, options[1:]) if option == "-f"]
 
 
-def _last(options, name):
-    # type: (List[str], str) -> str
+def _last(options: List[str], name: str) -> str:
     return ([value for option, value in zip(options, options[1:]) if option == name] or [""])[-1]
 
 
-def _split(value):
-    # type: (str) -> List[str]
+def _split(value: str) -> List[str]:
     try:
         return shlex.split(value)
     except ValueError:
         return value.split()
 
 
-def _assignments(path):
-    # type: (str) -> Dict[str, str]
+def _assignments(path: str) -> Dict[str, str]:
     """The NAME=VALUE lines of a file that systemd reads as an environment."""
     try:
         with open(path, "rb") as handle:

@@ -5,12 +5,13 @@
 
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
 from . import _nginx_files, _reading
-from ._base import Report, Service
+from ._base import Service
 from ._machine import Process
 from ._nginx_servers import Servers
+from ._report import Report
 
 _TITLES = ("nginx: master process ", "angie: master process ")
 _FOLDERS = (
@@ -40,23 +41,19 @@ class Nginx(Service):
     process_names = ("nginx", "openresty", "tengine", "angie")
     config = "/etc/nginx/nginx.conf"
 
-    def program(self):
-        # type: () -> Optional[str]
+    def program(self) -> Optional[str]:
         return self.machine.find(self.process_names, _FOLDERS)
 
-    def found(self):
-        # type: () -> bool
+    def found(self) -> bool:
         return self.program() is not None or self.running() or os.path.exists(self.config)
 
-    def version(self):
-        # type: () -> Optional[str]
+    def version(self) -> Optional[str]:
         instance = self.instances()[0]
         if instance.program is None:
             return None
         return self.ask_version([instance.program, "-v"], r"version: \S*?/(\S+)")
 
-    def masters(self):
-        # type: () -> List[Process]
+    def masters(self) -> List[Process]:
         """Masters by their title: after an upgrade in flight a new master is the child of the old."""
         found = self.machine.processes(self.process_names)
         numbers = {one.pid for one in found}
@@ -64,10 +61,9 @@ class Nginx(Service):
             one for one in found if _is_master(one, numbers) and self.machine.trusted(one, self.process_names)
         ]
 
-    def instances(self):
-        # type: () -> List[Instance]
+    def instances(self) -> List[Instance]:
         """Every configuration in use; the built-in one when no master runs."""
-        found = {}  # type: Dict[tuple, Instance]
+        found: Dict[Tuple[Optional[str], str], Instance] = {}
         for master in self.masters():
             program = self.machine.executable(master) or self.program()
             options = given(master.arguments)
@@ -78,8 +74,7 @@ class Nginx(Service):
             return [Instance(program, [], self._config(program, {}, None), None)]
         return list(found.values())
 
-    def _config(self, program, options, folder):
-        # type: (Optional[str], Dict[str, str], Optional[str]) -> str
+    def _config(self, program: Optional[str], options: Dict[str, str], folder: Optional[str]) -> str:
         """The first file: `-c` is relative to the prefix, which is built in or `-p`."""
         built_in = self._built_in(program) if program and not options.get("c", "").startswith("/") else {}
         prefix = os.path.join(folder or "/", options.get("p") or built_in.get("prefix", "/etc/nginx"))
@@ -87,8 +82,7 @@ class Nginx(Service):
             os.path.join(prefix, options.get("c") or built_in.get("conf-path", self.config))
         )
 
-    def _built_in(self, program):
-        # type: (str) -> Dict[str, str]
+    def _built_in(self, program: str) -> Dict[str, str]:
         answer = self.machine.ask([program, "-V"], 10.0)
         said = "" if answer is None else _reading.text(answer.stderr)
         found = {key: value.strip("'") for key, value in _CONFIGURED.findall(said)}
@@ -97,8 +91,7 @@ class Nginx(Service):
             found.setdefault("conf-path", "conf/nginx.conf")
         return found
 
-    def scan(self, report):
-        # type: (Report) -> None
+    def scan(self, report: Report) -> None:
         self.name_strangers(report)
         for instance in self.instances():
             tree = self._tree(report, instance)
@@ -106,8 +99,7 @@ class Nginx(Service):
                 report.warning(message, file, line)
             Servers(tree, report, self.name).report_bindings()
 
-    def _tree(self, report, instance):
-        # type: (Report, Instance) -> Any
+    def _tree(self, report: Report, instance: Instance) -> _nginx_files.Tree:
         master = instance.master
         if master is None or instance.program is None or not self.machine.may_ask_as(master):
             return _nginx_files.from_disk(report, instance.config)
@@ -120,12 +112,10 @@ class Nginx(Service):
             report.warning("nginx -T fails, so its files are read: %s" % answer.said(), instance.config)
         return tree or _nginx_files.from_disk(report, instance.config)
 
-    def test_commands(self):
-        # type: () -> List[List[str]]
+    def test_commands(self) -> List[List[str]]:
         return [[one.program or "nginx", "-t"] + one.options for one in self.instances()]
 
-    def challenge_answer(self, thumbprint):
-        # type: (str) -> Tuple[str, str]
+    def challenge_answer(self, thumbprint: str) -> Tuple[str, str]:
         text = (
             'location ~ "^/\\.well-known/acme-challenge/([-_a-zA-Z0-9]+)$" {\n'
             "    default_type text/plain;\n"
@@ -134,15 +124,13 @@ class Nginx(Service):
         )
         return "/etc/nginx/snippets/notafter-acme-challenge.conf", text % thumbprint
 
-    def challenge_advice(self, thumbprint):
-        # type: (str) -> str
+    def challenge_advice(self, thumbprint: str) -> str:
         return (
             "its server block on port 80 needs the line "
             "`include /etc/nginx/snippets/notafter-acme-challenge*.conf;`"
         )
 
-    def reload_commands(self):
-        # type: () -> List[List[str]]
+    def reload_commands(self) -> List[List[str]]:
         return [
             self.machine.reload_by_systemd(one.master)
             or [one.program or "nginx", "-s", "reload"] + one.options
@@ -151,8 +139,7 @@ class Nginx(Service):
         ]
 
 
-def _is_master(process, numbers):
-    # type: (Process, set) -> bool
+def _is_master(process: Process, numbers: Set[int]) -> bool:
     """Whether a process is a master, or a single one that has neither title nor workers."""
     title = process.arguments[0] if process.arguments else ""
     if title.startswith(("nginx: ", "angie: ")):
@@ -161,8 +148,7 @@ def _is_master(process, numbers):
     return process.parent not in numbers and not asks
 
 
-def given(arguments):
-    # type: (List[str]) -> Dict[str, str]
+def given(arguments: List[str]) -> Dict[str, str]:
     """The options c, p, g and e that a master was started with.
 
     nginx writes its arguments into its title, where blanks no longer say where one ends: an
@@ -172,7 +158,7 @@ def given(arguments):
         words = arguments[0].strip().split(" ")[4:]
     else:
         words = arguments[1:]
-    found = {}  # type: Dict[str, str]
+    found: Dict[str, str] = {}
     current = ""
     for word in words:
         if (
@@ -188,8 +174,7 @@ def given(arguments):
     return {key: value for key, value in found.items() if key in "cpge" and value}
 
 
-def _words(options):
-    # type: (Dict[str, str]) -> List[str]
+def _words(options: Dict[str, str]) -> List[str]:
     return [word for key, value in sorted(options.items()) for word in ("-" + key, value)]
 
 

@@ -1,0 +1,81 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report into which the kinds of server write what they find."""
+
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+
+from . import _managers, _material, _reading
+
+BINDINGS_LIMIT = 100000
+WARNINGS_LIMIT = 500
+
+
+class Report:
+    """Collects what a scan finds; whoever finds something twice says it once."""
+
+    def __init__(self, reader: _reading.Reader, managers: Optional[_managers.Managers] = None) -> None:
+        self.reader = reader
+        self.materials = _material.Materials(reader)
+        self.managers = managers or _managers.Managers(reader)
+        self.bindings: List[Dict[str, Any]] = []
+        self.warnings: List[Dict[str, Any]] = []
+        self.unsaid = 0
+        self._said: Set[Tuple[str, Optional[str], Optional[int]]] = set()
+
+    def warning(self, message: str, file: Optional[str] = None, line: Optional[int] = None) -> None:
+        """Notes something that a reader of the report must know."""
+        key = (message, file, line)
+        if key in self._said:
+            return
+        if len(self.warnings) >= WARNINGS_LIMIT:
+            self.unsaid += 1
+            return
+        self._said.add(key)
+        place = None if file is None else _reading.shown(file)
+        self.warnings.append({"file": place, "line": line, "message": _reading.shown(message)[:1000]})
+
+    def binding(  # noqa: PLR0913, PLR0917 - the fields of a binding; all but the first four by name
+        self,
+        service: str,
+        config_file: str,
+        line: int,
+        certificate: Optional[str],
+        key: Optional[str] = None,
+        chain: Optional[str] = None,
+        names: Iterable[str] = (),
+        listeners: Iterable[str] = (),
+        problems: Sequence[Tuple[str, str]] = (),
+        managed_by: Optional[str] = None,
+    ) -> None:
+        """Notes a certificate that a configuration names, with what its files say of it.
+
+        Without `key` the private key is looked for in the certificate's own file. A
+        `certificate` of None is one that could not be found out: then `problems` say why.
+        """
+        self.reader.tick()
+        if len(self.bindings) >= BINDINGS_LIMIT:
+            raise _reading.Exhausted("the configuration names too many certificates")
+        place = _material.Place([], None, None, [])
+        if certificate is not None:
+            certificate = _reading.tidy(certificate)
+            key = certificate if key is None else _reading.tidy(key)
+            place = self.materials.place(certificate, key, chain and _reading.tidy(chain))
+            managed_by = managed_by or self.managers.of([certificate, key])
+        self.bindings.append(
+            {
+                "service": service,
+                "config_file": _reading.shown(config_file),
+                "line": line,
+                "names": [_reading.shown(name) for name in names],
+                "listeners": list(listeners),
+                "files": place.files,
+                "certificate": place.leaf,
+                "chain": place.chain,
+                "managed_by": managed_by,
+                "problems": [
+                    {"kind": kind, "message": _reading.shown(message)}
+                    for kind, message in list(problems) + place.problems
+                ],
+            }
+        )

@@ -1,0 +1,224 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Certificates as the controller sees them: what one says, and what is wrong with what a scan found."""
+
+from __future__ import annotations
+
+import typing as t
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from .parsed import Parsed, Problem, covers, pem_of, problem, split, text_of
+
+if t.TYPE_CHECKING:
+    import datetime
+
+RESULT_LIMIT = 600_000  # ansible-runner empties a result of more than 700,000 characters without a word
+_NAMED = 5
+
+__all__ = ["Parsed", "bounded", "check_bundle", "complete", "covers", "describe", "split"]
+
+
+def describe(pem: str | bytes) -> dict[str, t.Any]:
+    """What a certificate says; what cannot be read is None, and `error` says why."""
+    return Parsed(pem).facts()
+
+
+def check_bundle(
+    certificate_pem: str,
+    chain_pem: str | None,
+    names: t.Iterable[str],
+    now: datetime.datetime,
+    csr_pem: str | None = None,
+) -> list[Problem]:
+    """What speaks against serving a certificate: empty when it is what was asked for.
+
+    The chain may be empty (a root may sign directly); what is in it must be the issuers, each
+    right after the one that it has signed.
+    """
+    leaf = Parsed(certificate_pem)
+    if leaf.certificate is None or leaf.error:
+        return [problem("malformed", f"the certificate cannot be read: {leaf.error}")]
+    problems = leaf.validity_problems(now) + leaf.name_problems(names)
+    if csr_pem is not None:
+        problems += _csr_problems(leaf, csr_pem)
+    below, what = leaf, "the certificate"
+    for number, issuer in enumerate(map(Parsed, split(chain_pem or "")), 1):
+        if not issuer.issued(below):
+            told = f"certificate {number} of the chain ({issuer.subject}) has not signed {what}"
+            return [*problems, problem("chain_incomplete", told)]
+        below, what = issuer, f"certificate {number} of the chain"
+        if not issuer.self_signed():
+            problems += issuer.validity_problems(now, what)
+    return problems
+
+
+def _csr_problems(leaf: Parsed, csr_pem: str) -> list[Problem]:
+    try:
+        wanted = x509.load_pem_x509_csr(csr_pem.encode()).public_key()
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with it, there is nothing to compare with
+        return [problem("malformed", f"the request cannot be read: {text_of(str(error))}")]
+    have = t.cast("x509.Certificate", leaf.certificate).public_key()
+    if _public_bytes(have) != _public_bytes(wanted):
+        return [problem("key_mismatch", "the certificate is for another key than the request's")]
+    return []
+
+
+def _public_bytes(key: t.Any) -> bytes:
+    encoding, form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    return t.cast("bytes", key.public_bytes(encoding, form))
+
+
+def complete(found: t.Mapping[str, t.Any], now: datetime.datetime) -> dict[str, t.Any]:
+    """A host's answer to `scan` in the contract's form, with what only the controller can judge.
+
+    Names that HAProxy takes from the certificates themselves are filled in here.
+    """
+    chains = {name: _issuers(text) for name, text in _table(found, "chains").items()}
+    parsed = _parsed(found)
+    bindings = [dict(one) for one in _rows(found, "bindings")]
+    told = [dict(one) for one in _rows(found, "warnings")]
+    told += _fill_names(bindings, parsed)
+    links: dict[tuple[str, str | None], bool] = {}
+    best: dict[str, str] = {}
+    for binding in bindings:
+        chain = binding.pop("chain", None)
+        fingerprint = binding.get("certificate")
+        if fingerprint not in parsed:
+            binding["certificate"] = None
+            continue
+        leaf = parsed[fingerprint]
+        if (fingerprint, chain) not in links:
+            links[fingerprint, chain] = _is_linked(leaf, chains.get(chain, []))
+        binding["problems"] = [*binding.get("problems", []), *_judged(leaf, binding, now)]
+        if not links[fingerprint, chain]:
+            message = f"the issuer of the certificate ({leaf.issuer}) is not in its file"
+            binding["problems"].append(problem("chain_incomplete", message))
+        if chain in chains and (links[fingerprint, chain] or fingerprint not in best):
+            best[fingerprint] = "".join(pem_of(one.der) for one in chains[chain] if one.der)
+    result = {
+        "server": dict(_table(found, "server")),
+        "bindings": bindings,
+        "certificates": {
+            fingerprint: {"pem": pem_of(leaf.der or b""), "chain_pem": best.get(fingerprint)}
+            | {key: value for key, value in leaf.facts().items() if key != "fingerprint"}
+            for fingerprint, leaf in parsed.items()
+        },
+        "warnings": told,
+    }
+    return bounded(result)
+
+
+def _parsed(found: t.Mapping[str, t.Any]) -> dict[str, Parsed]:
+    """The certificates that are what they are called; a host's word is not taken for it."""
+    parsed = {}
+    for fingerprint, entry in _table(found, "certificates").items():
+        pem = entry.get("pem") if isinstance(entry, dict) else None
+        if isinstance(pem, str):
+            one = Parsed(pem)
+            if one.fingerprint == fingerprint:
+                parsed[fingerprint] = one
+    return parsed
+
+
+def _judged(leaf: Parsed, binding: t.Mapping[str, t.Any], now: datetime.datetime) -> list[Problem]:
+    problems = leaf.validity_problems(now) + leaf.name_problems(binding.get("names") or []) + leaf.weakness()
+    if leaf.error:
+        problems.append(problem("malformed", f"the certificate cannot be read in full: {leaf.error}"))
+    if leaf.odd_names:
+        told = ", ".join(repr(name) for name in leaf.odd_names[:_NAMED])
+        problems.append(problem("malformed", f"the certificate has names that are no host names: {told}"))
+    return problems
+
+
+def _issuers(text: t.Any) -> list[Parsed]:
+    return [Parsed(one) for one in split(text)] if isinstance(text, str) else []
+
+
+def _is_linked(leaf: Parsed, chain: list[Parsed]) -> bool:
+    return leaf.certificate is None or leaf.self_signed() or any(one.issued(leaf) for one in chain)
+
+
+def _fill_names(bindings: list[dict[str, t.Any]], parsed: t.Mapping[str, Parsed]) -> list[dict[str, t.Any]]:
+    """HAProxy chooses by the names in the certificates: the first with a name and a kind of key has it.
+
+    A certificate that loses all its names to others is shown only where it is the first of all.
+    """
+    told = []
+    owners: dict[tuple[str, str, str], str] = {}
+    first: dict[str, str] = {}
+    for binding in bindings:
+        leaf = parsed.get(binding.get("certificate") or "")
+        if binding.get("service") != "haproxy" or leaf is None:
+            continue
+        own, kind = str(binding["certificate"]), leaf.algorithm()
+        listeners = [str(one) for one in binding.get("listeners") or []]
+        for listener in listeners:
+            first.setdefault(listener, own)
+        from_leaf = not binding.get("names")
+        names = [str(one) for one in binding.get("names") or leaf.server_names()]
+        kept = []
+        for name in names:
+            holders = [owners.setdefault((listener, name, kind), own) for listener in listeners]
+            if own in holders or not holders:
+                kept.append(name)
+        binding["names"] = kept
+        if names and not kept:
+            binding["listeners"] = [one for one in listeners if first[one] == own]
+            if not binding["listeners"]:
+                binding["names"] = [] if from_leaf else names
+                told.append(_shadowed(binding))
+    return told
+
+
+def _shadowed(binding: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    message = "no handshake shows this certificate: others have its names"
+    return {"file": binding.get("config_file"), "line": binding.get("line"), "message": message}
+
+
+def bounded(result: dict[str, t.Any], limit: int = RESULT_LIMIT) -> dict[str, t.Any]:
+    """A result that Ansible's callbacks let through: repeated chains go first, then the last bindings."""
+    if len(str(result)) <= limit:
+        return result
+    _drop_repeated_chains(result)
+    bindings = result["bindings"]
+    dropped = 0
+    while bindings and len(str(result)) > limit:
+        cut = max(1, len(bindings) // 8)
+        del bindings[-cut:]
+        dropped += cut
+        used = {binding["certificate"] for binding in bindings}
+        result["certificates"] = {key: one for key, one in result["certificates"].items() if key in used}
+    if dropped:
+        _tell(result, f"the result is too large: {dropped} bindings are left out")
+    return result
+
+
+def _drop_repeated_chains(result: dict[str, t.Any]) -> None:
+    seen: set[str] = set()
+    left_out = 0
+    for entry in result["certificates"].values():
+        chain = entry["chain_pem"]
+        if chain in seen:
+            entry["chain_pem"] = None
+            left_out += 1
+        elif chain:
+            seen.add(chain)
+    if left_out:
+        _tell(result, f"the result is large: {left_out} chains that others have as well are left out")
+
+
+def _tell(result: dict[str, t.Any], message: str) -> None:
+    result["warnings"].append({"file": None, "line": None, "message": message})
+
+
+def _table(found: t.Mapping[str, t.Any], name: str) -> dict[str, t.Any]:
+    value = found.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _rows(found: t.Mapping[str, t.Any], name: str) -> list[dict[str, t.Any]]:
+    value = found.get(name)
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
