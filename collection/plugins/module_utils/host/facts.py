@@ -89,7 +89,7 @@ def addresses(ipv4: str = "/proc/net/fib_trie", ipv6: str = "/proc/net/if_inet6"
 def _ipv4(lines: List[str]) -> List[str]:
     """fib_trie names an address on one line and what it is ("/32 host LOCAL") on the next."""
     found = set()
-    for line, following in zip(lines, lines[1:]):
+    for line, following in zip(lines, lines[1:]):  # noqa: RUF007 - Python 3.6
         match = re.search(r"\|-- (\d+\.\d+\.\d+\.\d+)$", line)
         if match and "/32 host LOCAL" in following and not match.group(1).startswith("127."):
             found.add(match.group(1))

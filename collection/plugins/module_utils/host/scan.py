@@ -15,7 +15,6 @@ from typing import Any, Dict, List, Optional
 
 from . import facts, services
 from .errors import HostError
-from .services._base import Service
 from .services._reading import Exhausted, Reader
 from .services._report import Report
 
@@ -31,7 +30,7 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
 
 def _scan(name: str, report: Report) -> Optional[Dict[str, Any]]:
     """Scans one kind of server; None when it is not on this host."""
-    service: Service = services.get(name)
+    service = services.get(name)
     if not service.found():
         return None
     try:

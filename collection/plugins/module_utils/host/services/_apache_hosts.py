@@ -70,7 +70,7 @@ class Hosts:
             if not covered.intersection(ways):
                 left.append(_text(listen))
         if left and self._tls(self.reading.main):
-            self._report(self.reading.main, [], [([], left)])
+            self._report(self.reading.main, [], [_reach.Face([], left)])
 
     def _listen(self, directive: Directive) -> Optional[Address]:
         value = directive.arguments[0] if directive.arguments else ""
@@ -129,18 +129,18 @@ class Hosts:
             )
         return plain
 
-    def _report(self, host: Host, names: List[str], groups: List[Tuple[List[str], List[str]]]) -> None:
-        if not groups:
+    def _report(self, host: Host, names: List[str], faces: List[_reach.Face]) -> None:
+        if not faces:
             self.report.warning(
                 "no handshake reaches this virtual host: others have its names, or nothing listens there",
                 host.place.file,
                 host.place.number,
             )
-            groups = [(names, [])]
+            faces = [_reach.Face(names, [])]
         managed = next((self.managed[name] for name in names if name in self.managed), None)
         if managed is not None:
-            for own, listeners in groups:
-                self._managed_binding(managed, own, listeners)
+            for face in faces:
+                self._managed_binding(managed, face)
             return
         pairs = self._pairs(host)
         if not pairs:
@@ -148,8 +148,8 @@ class Hosts:
             self.report.warning(message, host.place.file, host.place.number)
         chain = host.last("sslcertificatechainfile") or self.reading.main.last("sslcertificatechainfile")
         for pair in pairs:
-            for own, listeners in groups:
-                self._binding(pair, chain, own, listeners)
+            for face in faces:
+                self._binding(pair, chain, face)
 
     def _pairs(self, host: Host) -> List[Pair]:
         certificates = host.all("sslcertificatefile") or self.reading.main.all("sslcertificatefile")
@@ -161,9 +161,7 @@ class Hosts:
             if one.arguments
         ]
 
-    def _binding(
-        self, pair: Pair, chain: Optional[Directive], names: List[str], listeners: List[str]
-    ) -> None:
+    def _binding(self, pair: Pair, chain: Optional[Directive], face: _reach.Face) -> None:
         issuers = chain.arguments[0] if chain is not None and chain.arguments else None
         reasons = [why for why in map(_unresolved, (pair.certificate, pair.key, issuers)) if why]
         self.report.binding(
@@ -173,8 +171,8 @@ class Hosts:
             None if reasons else self.reading.path(pair.certificate),
             key=None if pair.key is None else self.reading.path(pair.key),
             chain=None if issuers is None else self.reading.path(issuers),
-            names=names,
-            listeners=listeners,
+            names=face.names,
+            listeners=face.listeners,
             problems=[("unresolved", why) for why in reasons],
         )
 
@@ -188,7 +186,7 @@ class Hosts:
                         found.setdefault(name.lower(), directive)
         return found
 
-    def _managed_binding(self, directive: Directive, names: List[str], listeners: List[str]) -> None:
+    def _managed_binding(self, directive: Directive, face: _reach.Face) -> None:
         store = self.reading.main.last("mdstoredir")
         folder = self.reading.path(store.arguments[0] if store is not None and store.arguments else "md")
         folder = os.path.join(folder, "domains", directive.arguments[0])
@@ -198,8 +196,8 @@ class Hosts:
             directive.line,
             os.path.join(folder, "pubcert.pem"),
             key=os.path.join(folder, "privkey.pem"),
-            names=names,
-            listeners=listeners,
+            names=face.names,
+            listeners=face.listeners,
             managed_by="mod_md",
         )
 

@@ -10,11 +10,12 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from . import _reading
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
+BLANK = " \t\r\n\v\f"
 _INCLUDE_DEPTH = 40
 _LINES_LIMIT = 5000000
 _USE_DEPTH = 20
 _WANTED = frozenset(
-    "listen mdcertificatefile mdomain mdstoredir servername serveralias sslcertificatechainfile "
+    "listen mdcertificatefile mdomain mdstoredir servername serveralias sslcertificatechainfile "  # noqa: SIM905 - words in a row read best
     "sslcertificatefile sslcertificatekeyfile sslengine".split()
 )
 # The modules that every build has in it, should the server not tell.
@@ -39,6 +40,16 @@ class Line(NamedTuple):
     text: str
     file: str
     number: int
+
+
+class Start(NamedTuple):
+    """What a server is started with: its folder, variables, defines, built-in modules and version."""
+
+    root: str
+    environment: Dict[str, str]
+    defines: List[str]
+    modules: List[str]
+    version: Optional[str]
 
 
 class Directive(NamedTuple):
@@ -69,18 +80,18 @@ class Host:
 
 def lines(text: str, file: str) -> List[Line]:
     """The lines of a file; a backslash at the end of one joins the next to it."""
-    found = []
+    found: List[Line] = []
     parts: List[str] = []
     for number, ended in enumerate(text.split("\n"), 1):
         part = ended[:-1] if ended.endswith("\r") else ended
         if part.endswith("\\"):
             parts.append(part[:-1])
             continue
-        whole = ("".join(parts) + part).strip() if parts else part.strip()
+        whole = ("".join(parts) + part).strip(BLANK)
         parts = []
         if whole and not whole.startswith("#"):
             found.append(Line(whole, file, number))
-    rest = "".join(parts).strip()
+    rest = "".join(parts).strip(BLANK)
     if rest and not rest.startswith("#"):
         found.append(Line(rest, file, text.count("\n") + 1))
     return found
@@ -88,17 +99,17 @@ def lines(text: str, file: str) -> List[Line]:
 
 def words(text: str) -> List[str]:
     """The words of a line as ap_getword_conf cuts them; a quote is one only at a word's start."""
-    found = []
+    found: List[str] = []
     at = 0
     while True:
-        while at < len(text) and text[at].isspace():
+        while at < len(text) and text[at] in BLANK:
             at += 1
         if at >= len(text):
             return found
         quote = text[at] if text[at] in "\"'" else ""
         start = at = at + len(quote)
         escaped = False
-        while at < len(text) and (text[at] != quote if quote else not text[at].isspace()):
+        while at < len(text) and (text[at] != quote if quote else text[at] not in BLANK):
             if text[at] == "\\" and text[at + 1 : at + 2] in ("\\", quote or "\\"):
                 escaped = True
                 at += 1
@@ -113,22 +124,13 @@ def words(text: str) -> List[str]:
 class Reading:
     """Reads a configuration from its first file, obeying what Apache obeys while it reads."""
 
-    def __init__(
-        self,
-        reader: _reading.Reader,
-        root: str,
-        environment: Dict[str, str],
-        defines: List[str],
-        modules: List[str],
-        version: Optional[str],
-        warn: Callable[[str, str, int], None],
-    ) -> None:
+    def __init__(self, reader: _reading.Reader, start: Start, warn: Callable[[str, str, int], None]) -> None:
         self.reader = reader
-        self.root = root
-        self.environment = environment
-        self.defines: Dict[str, str] = dict.fromkeys(defines, "")
-        self.modules = set(modules)
-        self.version = version
+        self.root = start.root
+        self.environment = start.environment
+        self.defines = dict.fromkeys(start.defines, "")
+        self.modules = set(start.modules)
+        self.version = start.version
         self.warn = warn
         self.main = Host([], Line("", "", 0), False)
         self.hosts: List[Host] = []
@@ -162,7 +164,7 @@ class Reading:
             if collecting is not None:
                 collecting = self._collect(line, collecting)
             elif line.text.startswith("</"):
-                name = line.text[2:].rstrip("> \t").lower()
+                name = line.text[2:].rstrip(">" + BLANK).lower()
                 if stack and stack[-1][0] == name:
                     current = stack.pop()[1]
                 else:
@@ -276,8 +278,8 @@ class Reading:
         return _bounded(_VARIABLE.sub(self._variable, word))
 
     def _variable(self, match: Any) -> str:
-        name = match.group(1)
-        return self.defines.get(name, self.environment.get(name, match.group(0)))
+        name: str = match.group(1)
+        return self.defines.get(name, self.environment.get(name, "${%s}" % name))
 
     def path(self, value: str) -> str:
         """A path of the configuration, which is relative to ServerRoot."""

@@ -21,7 +21,7 @@ _BUNDLE = (".rsa", ".ecdsa", ".dsa")
 _LISTENING = ("frontend", "listen", "log-forward", "peers")
 # Parameters of bind that are followed by a value, so that the value is not taken for a parameter.
 _VALUED = frozenset(
-    "alpn backlog ca-file ca-ignore-err ca-sign-file ca-sign-pass ca-verify-file cc ciphers ciphersuites "
+    "alpn backlog ca-file ca-ignore-err ca-sign-file ca-sign-pass ca-verify-file cc ciphers ciphersuites "  # noqa: SIM905 - words in a row read best
     "client-sigalgs crl-file crt-ignore-err curves default-crt ecdhe expose-fd gid group guid-prefix id "
     "idle-ping interface label level maxconn mode mss name namespace nbconn nice npn ocsp-update proto "
     "quic-cc-algo severity-output shards sigalgs ssl-max-ver ssl-min-ver tcp-ut thread process "
@@ -253,7 +253,8 @@ def entry_of(entry: str) -> Tuple[str, Dict[str, str], List[str]]:
     filters = words[1:] + after.split()
     comment = next((number for number, word in enumerate(filters) if word.startswith("#")), len(filters))
     said = options.split()
-    return words[0].strip("\"'") if words else "", dict(zip(said, said[1:])), filters[:comment]
+    valued = dict(zip(said, said[1:]))  # noqa: RUF007 - Python 3.6
+    return words[0].strip("\"'") if words else "", valued, filters[:comment]
 
 
 def addresses(value: str) -> List[str]:

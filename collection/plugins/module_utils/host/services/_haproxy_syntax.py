@@ -10,8 +10,10 @@ Follows HAProxy's configuration manual, sections 2.2 (quoting), 2.3 (environment
 import re
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
-_SPECIAL = re.compile(r"[\\'\"#$]")
-_PLAIN = re.compile(r"[^\\'\"# \t\r$]+")
+_BLANK = " \t\r\v\f"
+_SPECIAL = re.compile(r"[\\'\"#]")
+_UNQUOTED = re.compile(r"[^ \t\r\v\f]+")
+_PLAIN = re.compile(r"[^\\'\"# \t\r\v\f]+")
 _VARIABLE = re.compile(
     r"\$(?:\{(\.?[A-Za-z_][A-Za-z0-9_]*)(\[\*\])?(?:-([^}]*))?\}|(\.?[A-Za-z_][A-Za-z0-9_]*))"
 )
@@ -34,54 +36,75 @@ class Line(NamedTuple):
 def words(line: str, environment: Environment) -> List[str]:
     """The words of a line; an open quote ends with the line."""
     if not _SPECIAL.search(line):
-        return line.split()
-    found: List[str] = []
-    current: Optional[str] = None
-    quote = ""
-    at = 0
-    while at < len(line):
-        sign = line[at]
-        if sign == "\\" and quote != "'":
-            text, at = _escaped(line, at + 1)
-            current = (current or "") + text
-            continue
-        if sign == quote:
-            quote = ""
-        elif not quote and sign in "\"'":
-            quote = sign
-            current = current or ""
-        elif sign == "$" and quote == '"':
-            match = _VARIABLE.match(line, at)
-            if match:
-                parts = _value(match, environment)
-                found.extend(filter(None, [(current or "") + parts[0]] + parts[1:-1]) if parts[1:] else [])
-                current = parts[-1] if parts[1:] else (current or "") + parts[0]
-                at = match.end()
-                continue
-            current = (current or "") + sign
-        elif not quote and sign == "#":
-            break
-        elif not quote and sign in " \t\r":
-            if current is not None:
-                found.append(current)
-            current = None
+        return _UNQUOTED.findall(line)
+    cutter = _Cutter(line, environment)
+    while cutter.step():
+        pass
+    return cutter.found if cutter.current is None else [*cutter.found, cutter.current]
+
+
+class _Cutter:
+    """Cuts one line; `current` is the word under way, "" when it is empty but quoted."""
+
+    def __init__(self, line: str, environment: Environment) -> None:
+        self.line = line
+        self.environment = environment
+        self.at = 0
+        self.quote = ""
+        self.found: List[str] = []
+        self.current: Optional[str] = None
+
+    def step(self) -> bool:
+        """Takes the next piece of the line; False when the line or what counts of it is over."""
+        if self.at >= len(self.line):
+            return False
+        sign = self.line[self.at]
+        if sign == "#" and not self.quote:
+            return False
+        if sign == "\\" and self.quote != "'":
+            self._escape()
+        elif sign == "$" and self.quote == '"':
+            self._variable()
+        elif sign in "\"'" and self.quote in ("", sign):
+            self.quote = "" if self.quote else sign
+            self._add("", 1)
+        elif not self.quote and sign in _BLANK:
+            self._end()
+            self.at += 1
         else:
-            match = None if quote else _PLAIN.match(line, at)
+            match = None if self.quote else _PLAIN.match(self.line, self.at)
             text = match.group() if match else sign
-            current = (current or "") + text
-            at += len(text)
-            continue
-        at += 1
-    return found + ([current] if current is not None else [])
+            self._add(text, len(text))
+        return True
 
+    def _add(self, text: str, width: int) -> None:
+        self.current = (self.current or "") + text
+        self.at += width
 
-def _escaped(line: str, at: int) -> Tuple[str, int]:
-    """What an escape stands for, and where the text goes on."""
-    sign = line[at : at + 1]
-    match = _HEX.match(line, at)
-    if match:
-        return chr(int(match.group(1), 16)), match.end()
-    return _SIGNS.get(sign, sign), at + 1
+    def _end(self) -> None:
+        if self.current is not None:
+            self.found.append(self.current)
+        self.current = None
+
+    def _escape(self) -> None:
+        """Takes an escape: a control sign, a sign by its code, else the sign itself."""
+        match = _HEX.match(self.line, self.at + 1)
+        sign = self.line[self.at + 1 : self.at + 2]
+        if match:
+            self._add(chr(int(match.group(1), 16)), 4)
+        else:
+            self._add(_SIGNS.get(sign, sign), 2)
+
+    def _variable(self) -> None:
+        match = _VARIABLE.match(self.line, self.at)
+        if match is None:
+            self._add("$", 1)
+            return
+        first, *others = _value(match, self.environment)
+        self._add(first, match.end() - self.at)
+        for part in others:
+            self._end()
+            self.current = part
 
 
 def _value(match: Any, environment: Environment) -> List[str]:
@@ -139,7 +162,7 @@ def truth(expression: str, predicate: Callable[[str, List[str]], Optional[bool]]
 
 def _tokens(expression: str) -> List[str]:
     """`name(arguments)` is one token, however its arguments look."""
-    found = []
+    found: List[str] = []
     at = 0
     while at < len(expression):
         match = _TOKEN.match(expression, at)
@@ -181,10 +204,10 @@ def _single(
     if depth > 50:
         raise ValueError("nested too deeply")
     token = tokens[0]
-    if token == "!":
+    if token == "!":  # noqa: S105 - a sign of the grammar
         value, rest = _single(tokens[1:], predicate, depth + 1)
         return (None if value is None else not value), rest
-    if token == "(":
+    if token == "(":  # noqa: S105 - a sign of the grammar
         value, rest = _either(tokens[1:], predicate, depth + 1)
         if rest[0] != ")":
             raise ValueError("no end")
@@ -217,11 +240,11 @@ class Section:
 
 
 SECTIONS = frozenset(
-    "acme backend cache crt-store defaults dynamic-update fcgi-app frontend global http-errors listen "
+    "acme backend cache crt-store defaults dynamic-update fcgi-app frontend global http-errors listen "  # noqa: SIM905 - words in a row read best
     "log-forward log-profile mailers peers program resolvers ring traces userlist".split()
 )
 _WANTED = frozenset(
-    "bind crt-base default-path disabled enabled key-base load ssl-f-use "
+    "bind crt-base default-path disabled enabled key-base load ssl-f-use "  # noqa: SIM905 - words in a row read best
     "ssl-load-extra-del-ext ssl-load-extra-files".split()
 )
 _ENVIRONMENT = ("setenv", "presetenv", "unsetenv", "resetenv")

@@ -143,12 +143,11 @@ class Machine:
             return True
         root = "%s/%d/root" % (self.proc, pid)
         try:
-            if os.readlink(root) != "/":
-                return False  # a daemon that went into its own chroot after it had read its files
+            own_chroot = os.readlink(root) != "/"  # gone into after the daemon had read its files
             theirs, ours = os.stat(root + "/."), os.stat("/")
-            return (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino)
         except OSError:
             return False
+        return not own_chroot and (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino)
 
     def _pid_depth(self, pid: object) -> int:
         """How many namespaces of process numbers deep a process is; readable without root."""

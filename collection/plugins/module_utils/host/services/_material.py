@@ -176,7 +176,7 @@ def _exposure(path: str, mode: int) -> str:
 
 def _split(data: bytes) -> Tuple[List[bytes], bool, Optional[str]]:
     """The certificates of a PEM file as DER, whether a private key is in it, and what is wrong."""
-    certificates = []
+    certificates: List[bytes] = []
     has_key = False
     at = 0
     while True:
@@ -248,7 +248,7 @@ def _no_pass_phrase() -> str:
 
 def _misfit(certificate: str, key: str) -> List[Tuple[str, str]]:
     try:
-        import ssl
+        import ssl  # noqa: PLC0415 - a Python may be built without it; then this one judgement is left out
     except ImportError:
         return []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -5,7 +5,7 @@
 
 import os
 import re
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from . import _reading
 from ._nginx_syntax import Block, Directive, Parser
@@ -59,14 +59,14 @@ class Dump:
     def __init__(self, reader: _reading.Reader, said: str) -> None:
         self.reader = reader
         self.files: Dict[str, str] = {}
-        self.unread: set = set()
+        self.unread: Set[str] = set()
         self._folders: Dict[str, List[str]] = {}
         headers = list(_HEADER.finditer(said))
-        for header, following in zip(headers, headers[1:] + [None]):  # type: ignore[list-item]
+        ends = [header.start() for header in headers[1:]] + [len(said)]
+        for header, end in zip(headers, ends):
             path = header.group(1)
             if path in self.files:
                 raise Ambiguous(path)
-            end = len(said) if following is None else following.start()
             self.files[path] = said[header.end() + 1 : end]
             self._folders.setdefault(os.path.dirname(path), []).append(path)
         if not headers:
@@ -109,7 +109,7 @@ class Tree:
         self.source = source
         self.prefix = os.path.dirname(main)
         self.report = report
-        self.warnings: List[tuple] = []
+        self.warnings: List[Tuple[str, str, int]] = []
         self._open: List[str] = []
         self._left = _INCLUDES_LIMIT
         self._parser = Parser(WANTED, INSIDE, self._include, self._warn)

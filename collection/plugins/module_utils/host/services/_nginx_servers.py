@@ -6,7 +6,7 @@
 import os
 import re
 import socket
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Set
 
 from . import _reach, _reading
 from ._nginx_files import Tree
@@ -170,94 +170,68 @@ class Servers:
                 seen.setdefault(listen.listener, listen)
         return list(seen.values())
 
-    def _bind(self, server: Server, groups: List[Tuple[List[str], List[str]]], tls: Set[str]) -> None:
+    def _bind(self, server: Server, faces: List[_reach.Face], tls: Set[str]) -> None:
         if not any(listen.listener in tls or listen.quic for listen in server.listens):
             return
         if not server.pairs:
             self._no_certificate(server)
             return
-        if not groups:
+        if not faces:
             self._warn("no handshake reaches this server: others have its names", server.block.opened_by)
-            groups = [(server.names, [])]
+            faces = [_reach.Face(server.names, [])]
         for directive in server.block.directives:
             if directive.name.startswith("ssl_certificate_by_lua"):
                 self._warn("a script may show another certificate than the files named here", directive)
         for pair in server.pairs:
-            for names, listeners in groups:
-                self._pair(server, pair, names, listeners)
+            for face in faces:
+                self._pair(server, pair, face)
 
     def _no_certificate(self, server: Server) -> None:
         refuses = server.setting("ssl_reject_handshake")
         if refuses is None or refuses.arguments != ["on"]:
             self._warn("a TLS server without a certificate", server.block.opened_by)
 
-    def _pair(self, server: Server, pair: Pair, names: List[str], listeners: List[str]) -> None:
+    def _pair(self, server: Server, pair: Pair, face: _reach.Face) -> None:
         values = [pair.certificate] + ([pair.key] if pair.key is not None else [])
         unresolved = [why for why in (_unresolved(value) for value in values) if why]
         if unresolved:
-            self._unresolved(server, pair, names, listeners, unresolved)
-            return
-        if any(_VARIABLE.search(value) for value in values):
-            self._by_name(server, pair, names, listeners)
-            return
-        problems = (
-            []
-            if pair.key is not None
-            else [("missing", "no ssl_certificate_key belongs to this certificate")]
-        )
-        certificate = self.tree.path(pair.certificate)
-        self._write(server, pair, certificate, pair.key or pair.certificate, names, listeners, problems)
+            self._write(server, pair, face, None, unresolved)
+        elif any(_VARIABLE.search(value) for value in values):
+            self._by_name(server, pair, face)
+        else:
+            self._write(server, pair, face, "", [])
 
-    def _unresolved(
-        self, server: Server, pair: Pair, names: List[str], listeners: List[str], reasons: List[str]
-    ) -> None:
-        managed = server.setting("acme_certificate") is not None or "$acme_cert" in pair.certificate
-        self.report.binding(
-            self.service,
-            pair.directive.file,
-            pair.directive.line,
-            None,
-            names=names,
-            listeners=listeners,
-            problems=[("unresolved", reason) for reason in reasons],
-            managed_by="nginx" if managed else None,
-        )
-
-    def _by_name(self, server: Server, pair: Pair, names: List[str], listeners: List[str]) -> None:
+    def _by_name(self, server: Server, pair: Pair, face: _reach.Face) -> None:
         """A file for each name asked for: the folder says which names there are."""
         found = [
             name
             for name in _names_on_disk(self.tree, pair.certificate)
-            if not names or any(_covers(one, name) for one in names)
+            if not face.names or any(_covers(one, name) for one in face.names)
         ]
         if not found:
-            reason = "no file fits %s" % pair.certificate
-            self._unresolved(server, pair, names, listeners, [reason])
+            self._write(server, pair, face, None, ["no file fits %s" % pair.certificate])
         for name in found:
-            certificate = self.tree.path(_filled(pair.certificate, name))
-            key = _filled(pair.key if pair.key is not None else pair.certificate, name)
-            self._write(server, pair, certificate, key, [name], listeners, [])
+            self._write(server, pair, _reach.Face([name], face.listeners), name, [])
 
     def _write(
-        self,
-        server: Server,
-        pair: Pair,
-        certificate: str,
-        key: str,
-        names: List[str],
-        listeners: List[str],
-        problems: List[Tuple[str, str]],
+        self, server: Server, pair: Pair, face: _reach.Face, asked: Optional[str], unresolved: List[str]
     ) -> None:
+        """One binding; `asked` is the name in the paths, None where the paths are not known."""
+        acme = server.setting("acme_certificate") is not None or "$acme_cert" in pair.certificate
+        key = pair.certificate if pair.key is None else pair.key
+        problems = [("unresolved", reason) for reason in unresolved]
+        if pair.key is None:
+            problems.append(("missing", "no ssl_certificate_key belongs to this certificate"))
         self.report.binding(
             self.service,
             pair.directive.file,
             pair.directive.line,
-            certificate,
-            key=self.tree.path(key),
-            names=names,
-            listeners=listeners,
+            None if asked is None else self.tree.path(_filled(pair.certificate, asked)),
+            key=None if asked is None else self.tree.path(_filled(key, asked)),
+            names=face.names,
+            listeners=face.listeners,
             problems=problems,
-            managed_by="nginx" if server.setting("acme_certificate") is not None else None,
+            managed_by="nginx" if acme else None,
         )
 
     def _warn(self, message: str, directive: Directive) -> None:

@@ -8,7 +8,7 @@ that the time is linear whatever the text is.
 """
 
 import re
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 WORD = "word"
 END = "end"
@@ -123,12 +123,12 @@ def _unescaped(value: str) -> str:
 
 
 class Parser:
-    """Reads files into a tree that has only the blocks of `path_of` and the directives of `wanted`."""
+    """Reads files into a tree that has only the blocks of `inside` and the directives of `wanted`."""
 
     def __init__(
         self,
-        wanted: frozenset,
-        inside: dict,
+        wanted: FrozenSet[str],
+        inside: Dict[str, Tuple[str, ...]],
         include: Callable[[Directive, Block], None],
         warn: Callable[[str, str, int], None],
     ) -> None:

@@ -8,7 +8,7 @@ that begins with `~`.
 """
 
 import re
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 _NAME = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
@@ -22,6 +22,13 @@ def plain(name: str) -> Optional[str]:
 def pattern(name: str) -> str:
     """A name with stars in other places as the regular expression that it stands for."""
     return "~^%s$" % re.escape(name.lower()).replace("\\*", ".+").replace("\\?", ".")
+
+
+class Face(NamedTuple):
+    """What a server is asked for and where, so that it shows a certificate."""
+
+    names: List[str]
+    listeners: List[str]
 
 
 class Claims:
@@ -49,9 +56,9 @@ class Claims:
         return None
 
 
-def grouped(reached: Iterable[Tuple[str, List[str]]]) -> List[Tuple[List[str], List[str]]]:
-    """(names, listeners) for each set of names, from (listener, names reached there)."""
+def grouped(reached: Iterable[Tuple[str, List[str]]]) -> List[Face]:
+    """A face for each set of names, from (listener, names reached there)."""
     groups: Dict[Tuple[str, ...], List[str]] = {}
     for listener, names in reached:
         groups.setdefault(tuple(names), []).append(listener)
-    return [(list(names), listeners) for names, listeners in groups.items()]
+    return [Face(list(names), listeners) for names, listeners in groups.items()]

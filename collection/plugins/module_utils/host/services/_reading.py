@@ -137,7 +137,7 @@ class Reader:
         return self._listings[directory]
 
     def glob(self, pattern: str) -> List[str]:
-        """What an absolute pattern matches, in the order of glob(3)."""
+        """The files that an absolute pattern matches, in byte order."""
         if not has_wildcard(pattern):
             return [pattern]
         found = [""]

@@ -9,7 +9,7 @@ from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
 from . import _reading
 from ._apache_hosts import Hosts
-from ._apache_syntax import STATIC, Reading, lines
+from ._apache_syntax import STATIC, Reading, Start, lines
 from ._base import Service
 from ._machine import Process
 from ._report import Report
@@ -93,11 +93,13 @@ class Apache(Service):
         for instance in self.instances():
             reading = Reading(
                 report.reader,
-                instance.root,
-                instance.environment,
-                instance.defines,
-                self._static(instance),
-                self._version(instance.program),
+                Start(
+                    instance.root,
+                    instance.environment,
+                    instance.defines,
+                    self._static(instance),
+                    self._version(instance.program),
+                ),
                 lambda message, file, line: report.warning(message, file or None, line or None),
             )
             self._commanded(instance, "-C", reading)

@@ -195,11 +195,12 @@ def given(words: List[str]) -> List[str]:
 
 
 def _files(options: List[str]) -> List[str]:
-    return [value for option, value in zip(options, options[1:]) if option == "-f"]
+    return [value for option, value in zip(options, options[1:]) if option == "-f"]  # noqa: RUF007 - Python 3.6
 
 
 def _last(options: List[str], name: str) -> str:
-    return ([value for option, value in zip(options, options[1:]) if option == name] or [""])[-1]
+    found = [value for option, value in zip(options, options[1:]) if option == name]  # noqa: RUF007
+    return found[-1] if found else ""
 
 
 def _split(value: str) -> List[str]:
