@@ -109,8 +109,9 @@ def _exec(arguments: argparse.Namespace) -> NoReturn:
 def _down(arguments: argparse.Namespace) -> None:
     labs = known_labs() if arguments.all else [State(arguments.name)]
     for state in labs:
+        there = state.folder.exists() or state.cgroup.exists()
         state.remove()
-        print(f"lab {state.name} is down")
+        print(f"lab {state.name} is down" if there else f"no lab named {state.name} was up")
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ class Image:
 
 
 def cache_folder() -> Path:
-    return Path(os.environ.get("NOTAFTER_LAB_CACHE", "/var/cache/notafter-lab"))
+    return Path(os.environ.get("NOTAFTER_LAB_CACHE", "/var/cache/notafter-lab")).resolve()
 
 
 def ready_image() -> Image:
@@ -138,8 +138,8 @@ def _build(image: Image, say: Say) -> None:
 
 
 def _unpack(package: Path, into: Path) -> None:
-    into.mkdir()
-    subprocess.run(["dpkg-deb", "--extract", str(package), str(into)], check=True, timeout=120)
+    command = ["dpkg-deb", "--extract", str(package), str(into)]
+    subprocess.run(command, check=True, timeout=120, umask=0o022)
     shutil.rmtree(into / "usr/share")
 
 
@@ -154,6 +154,7 @@ def _bootstrap(archive: debian.Archive, root: Path) -> None:
         capture_output=True,
         text=True,
         timeout=1200,
+        umask=0o022,
     )
     if done.returncode != 0:
         raise InstallError(f"mmdebstrap failed:\n{done.stderr[-4000:]}")

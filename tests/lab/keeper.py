@@ -23,6 +23,7 @@ from tests.lab.state import ProcessId, State
 
 def main(name: str) -> None:
     state = State(name)
+    os.umask(0o022)  # what lies on the hosts does not depend on the caller's habits
     _leave_the_starter(state)
     plan = json.loads((state.folder / "plan.json").read_text(encoding="utf-8"))
     (state.folder / "plan.json").unlink()  # it has the hosts' private keys

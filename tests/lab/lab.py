@@ -90,7 +90,7 @@ class Lab:
         image = ready_image()
         state = State(name)
         with ExitStack() as undo:
-            if state.folder.exists() and state.abandoned:
+            if state.abandoned:
                 state.remove()
             state.create()
             undo.callback(state.remove)
@@ -236,6 +236,7 @@ class Lab:
         door = subprocess.Popen(
             _python("tests.lab.publish", self.name, str(lab_port), str(machine_port)),
             env=_environment(),
+            cwd="/",
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -8,8 +8,10 @@ import os
 import secrets
 import shutil
 import subprocess
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.lab import authority, inventory, zone
@@ -21,8 +23,6 @@ from tests.lab.servers import UNITS, configuration
 from tests.lab.state import ProcessId, State
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.lab.image import Image
 
 GATEWAY = "10.77.0.1"
@@ -54,8 +54,8 @@ def interfaces_of(fleet: Fleet) -> dict[str, str]:
 def prepare(state: State, fleet: Fleet, wishes: Wishes, image: Image) -> None:
     """Fill the state folder: the plan for the keeper, and what clients of the lab need."""
     folder = state.folder
-    scratch = folder / "scratch"
-    scratch.mkdir(mode=0o700)
+    # Its own name for each try: a program of one that was killed may still be writing.
+    scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=folder))
     (folder / "cp").mkdir(mode=0o700)
     addresses = addresses_of(fleet)
     for name in addresses:

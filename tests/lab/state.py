@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,12 +91,12 @@ class State:
         return cgroup_root() / f"{CGROUP_PREFIX}{self.name}"
 
     def create(self) -> None:
-        BASE.mkdir(mode=0o700, exist_ok=True)
-        try:
-            self.folder.mkdir(mode=0o700)
-        except FileExistsError:
-            raise LabError(f"a lab named {self.name} is up already: `down` first") from None
-        self.record("starter", ProcessId.of(os.getpid()))
+        with only_one():
+            try:
+                self.folder.mkdir(mode=0o700)
+            except FileExistsError:
+                raise LabError(f"a lab named {self.name} is up already: `down` first") from None
+            self.record("starter", ProcessId.of(os.getpid()))
 
     def facts(self) -> dict[str, object]:
         try:
@@ -123,9 +123,11 @@ class State:
 
     @property
     def abandoned(self) -> bool:
-        """Whether what is there belongs to nobody: neither a keeper nor a starter lives."""
-        starter = self.processes().get("starter")
-        return not self.alive and (starter is None or not starter.alive)
+        """Whether something is there that belongs to nobody: no keeper and no starter lives."""
+        with only_one():
+            processes = self.processes()
+            owners = [processes[role] for role in ("keeper", "starter") if role in processes]
+            return self.folder.exists() and not any(owner.alive for owner in owners)
 
     def remove(self) -> None:
         """End every process of the lab and take away all that it has left, however it ended."""
@@ -142,7 +144,7 @@ class State:
         _remove_cgroup(self.cgroup)
         for role, process in processes.items():
             _await_end(role, process)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _remove_folder(self.folder)
         restore_inotify()
 
 
@@ -190,6 +192,15 @@ def _folders(cgroup: Path) -> list[Path]:
     return [cgroup, *(path for path in cgroup.rglob("*") if path.is_dir())]
 
 
+def _remove_folder(folder: Path) -> None:
+    deadline = time.monotonic() + 5
+    while folder.exists():
+        # A program that a killed starter had begun may still be writing into it.
+        shutil.rmtree(folder, ignore_errors=True)
+        if time.monotonic() > deadline:
+            raise LabError(f"{folder} cannot be removed")
+
+
 def _await_end(role: str, process: ProcessId) -> None:
     deadline = time.monotonic() + 10
     while process.alive:
@@ -202,7 +213,9 @@ def _close_connections(control_sockets: Path) -> None:
     """End the ssh connections that Ansible keeps open: they run outside of the lab's cgroup."""
     for socket in control_sockets.glob("*"):
         command = ["ssh", "-F", "none", "-O", "exit", "-o", f"ControlPath={socket}", "lab"]
-        subprocess.run(command, check=False, capture_output=True, timeout=10)
+        # One that does not answer ends by itself: its host is about to be gone.
+        with suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, check=False, capture_output=True, timeout=10)
 
 
 @contextmanager

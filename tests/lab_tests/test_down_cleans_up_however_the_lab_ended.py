@@ -73,6 +73,19 @@ def test_down_cleans_up_after_a_host_was_killed(name: str) -> None:
     _assert_gone(name, members)
 
 
+def test_down_closes_the_connections_that_ssh_keeps_open(name: str) -> None:
+    with Lab.up(name, SMALL) as lab:
+        control = ["-o", "ControlMaster=auto", "-o", f"ControlPath={lab.folder}/cp/web1"]
+        ssh = lab.ssh_command("web1")
+        lab.run([*ssh, *control, "-o", "ControlPersist=600", "true"])
+        said = lab.run([*ssh, *control, "-O", "check"]).stderr
+        master = re.search(r"pid=(\d+)", said)
+        assert master is not None, said
+        assert Path(f"/proc/{master[1]}").exists()
+
+    _wait_for(lambda: not Path(f"/proc/{master[1]}").exists())
+
+
 def test_a_lab_ends_with_the_process_that_raised_it(name: str) -> None:
     program = (
         "import time\nfrom tests.lab import SMALL, Lab\n"

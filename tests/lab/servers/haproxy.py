@@ -34,12 +34,23 @@ frontend tls-{port}
     http-request return status 200 content-type text/plain lf-string "%[req.hdr(host)]\\n"
 """
 
+#: HAProxy does not start without anything to listen on.
+_IDLE = """
+frontend stats
+    bind 127.0.0.1:8404
+    stats enable
+"""
+
 
 def render(fleet: Fleet, host: Host) -> list[SeedFile]:
     sites = fleet.sites_of(host.name, Service.HAPROXY)
-    text = _HEAD + "".join(
-        _FRONT_END.format(port=port, certificates=_crt(sites, port))
-        for port in sorted({site.port for site in sites})
+    text = (
+        _HEAD
+        + ("" if sites else _IDLE)
+        + "".join(
+            _FRONT_END.format(port=port, certificates=_crt(sites, port))
+            for port in sorted({site.port for site in sites})
+        )
     )
     return [SeedFile("/etc/haproxy/haproxy.cfg", text)]
 
