@@ -76,7 +76,13 @@ class Authority:
         """A new certificate with a new key for these names, valid from `start` to `end` as seen from now."""
         key = _key(key_type)
         certificate = self._sign(
-            x509.Name([]), key, self.intermediate.subject, self._intermediate_key, names=names, start=start, end=end
+            x509.Name([]),
+            key,
+            self.intermediate.subject,
+            self._intermediate_key,
+            names=names,
+            start=start,
+            end=end,
         )
         return Issued(pem_of(certificate), pem_of(self.intermediate), pem_of_key(key), key_type)
 
@@ -102,7 +108,9 @@ class Authority:
             .not_valid_before(now + start)
             .not_valid_after(now + end)
             .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
+            )
         )
         if names:
             alternative = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])

@@ -1,16 +1,16 @@
-"""What an ops team would write to run the playbooks by hand against a lab: its certificates, and its secrets."""
+"""What an ops team would write to run the playbooks by hand against a lab."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.lab.fleet import Challenge
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterable, Sequence
 
     from tests.lab.fleet import Site
@@ -55,7 +55,9 @@ def write(lab: Lab, sites: Iterable[Site], folder: Path, profile: str = "default
     shared = {"certificate_ca": {"directory": lab.ca.directory_url, "bundle": str(lab.ca.https_root)}}
     hosts = {site.key: certificate(site, profile) for site in sites}
     group = {"hosts": hosts, "vars": shared}
-    inventory.write_text(json.dumps({"all": {"children": {"certificates": group}}}, indent=1), encoding="utf-8")
+    inventory.write_text(
+        json.dumps({"all": {"children": {"certificates": group}}}, indent=1), encoding="utf-8"
+    )
     secrets = folder / "secrets.json"
     secrets.touch(mode=0o600)
     secrets.write_text(json.dumps({"certificate_dns_variables": lab.dns.variables}), encoding="utf-8")

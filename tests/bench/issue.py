@@ -1,4 +1,4 @@
-"""How much it costs to issue through the playbook, beside bare acme.sh: the same certificates, side by side, in one run.
+"""What it costs to issue through the playbook, beside bare acme.sh: as many certificates, in one run.
 
 Prints `ratio N.NN` of wall time and of CPU time (all of the machine: Ansible, ssh, acme.sh, the CA).
 Bare acme.sh gets a private home for each certificate as well: sharing one fails half of the time.
@@ -89,7 +89,9 @@ def main() -> None:
     wish = parser.parse_args()
     fleet = Fleet("issuer-only", (Host("issuer", issuer=True),))
     with Lab.up("bench-issue", fleet) as lab, tempfile.TemporaryDirectory() as folder:
-        by_hand.playbook(lab, "prepare", ["-i", str(lab.inventory), "-e", f"acme_sh_package={lab.acme_sh_package}"])
+        by_hand.playbook(
+            lab, "prepare", ["-i", str(lab.inventory), "-e", f"acme_sh_package={lab.acme_sh_package}"]
+        )
         prepare_bare(lab)
         first = [f"ours{number:02}.lab.test" for number in range(wish.certificates)]
         second = [f"bare{number:02}.lab.test" for number in range(wish.certificates)]
@@ -97,7 +99,9 @@ def main() -> None:
         by_hand.playbook(lab, "issue", warm)
         arguments = by_hand.write(lab, sites(first), Path(folder) / "ours")
         theirs = cost(lambda: bare(lab, second, wish.parallel))
-        ours = cost(lambda: by_hand.playbook(lab, "issue", [*arguments, "--forks", str(wish.parallel)], timeout=1800))
+        ours = cost(
+            lambda: by_hand.playbook(lab, "issue", [*arguments, "--forks", str(wish.parallel)], timeout=1800)
+        )
     print(f"{wish.certificates} certificates, {wish.parallel} at once")
     print(f"acme.sh alone       {theirs.wall:7.1f} s wall  {theirs.cpu:7.1f} s CPU")
     print(f"playbooks/issue.yml {ours.wall:7.1f} s wall  {ours.cpu:7.1f} s CPU")

@@ -6,6 +6,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.notafter.tls.plugins.plugin_utils.carrier import HostProgramError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -67,7 +69,9 @@ def test_a_deploy_is_what_a_client_sees(target: Target) -> None:
 def test_deploying_the_same_again_changes_nothing(target: Target) -> None:
     issued = target.issue()
     target.deploy(issued)
-    before = target.host.run(["systemctl", "show", "-p", "StateChangeTimestampMonotonic", unit(target)]).stdout
+    before = target.host.run(
+        ["systemctl", "show", "-p", "StateChangeTimestampMonotonic", unit(target)]
+    ).stdout
     assert target.deploy(issued)["state"] == "unchanged"
     after = target.host.run(["systemctl", "show", "-p", "StateChangeTimestampMonotonic", unit(target)]).stdout
     assert before == after
@@ -90,7 +94,7 @@ def test_t4_a_configuration_broken_before_we_came_blocks_and_nothing_is_touched(
     assert (target.bytes_on_disk(), target.served()) == (before, served)
 
 
-def test_t5_a_configuration_that_our_files_break_is_rolled_back(nginx: Target, authority: Authority) -> None:
+def test_t5_a_configuration_that_our_files_break_is_rolled_back(nginx: Target) -> None:
     """Another server block uses the same key file with a certificate of its own."""
     key = next(file.path for file in nginx.site.files if file.kind == "key")
     fullchain = next(file.path for file in nginx.site.files if file.kind == "fullchain")
@@ -160,7 +164,9 @@ def test_t8_a_host_that_is_held_for_too_long_is_reported_as_busy(nginx: Target) 
     holder = threading.Thread(target=lambda: nginx.deploy(nginx.issue()))
     holder.start()
     try:
-        nginx.host.wait_until(lambda: not nginx.host.exists("/run/notafter-failpoint"), "nobody holds the lock", 10)
+        nginx.host.wait_until(
+            lambda: not nginx.host.exists("/run/notafter-failpoint"), "nobody holds the lock", 10
+        )
         answer = _kind_of(lambda: nginx.deploy(nginx.issue(), lock_seconds=0.2))
     finally:
         holder.join(60)
@@ -300,12 +306,8 @@ def test_a_client_never_fails_a_handshake_while_ten_deploys_go_by(nginx: Target)
 
 def _kind_of(work: Any) -> str:
     """The kind of error that the host program answers with, or the reason of a settled outcome."""
-    from ansible_collections.notafter.tls.plugins.plugin_utils.carrier import HostProgramError
-
     try:
         outcome = work()
     except HostProgramError as error:
         return error.kind
     return str(outcome["reason"])
-
-

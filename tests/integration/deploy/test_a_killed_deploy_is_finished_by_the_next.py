@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from ansible_collections.notafter.tls.plugins.plugin_utils import carrier
 from ansible_collections.notafter.tls.plugins.plugin_utils.carrier import HostProgramError
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ def test_k1_a_kill_leaves_a_working_certificate_and_the_next_run_deploys(target:
 
 
 @pytest.mark.parametrize("point", ["swapping", "swapped-0", "tested", "reloaded"])
-def test_k1_after_a_kill_even_a_run_with_nothing_to_do_puts_the_old_files_back(nginx: Target, point: str) -> None:
+def test_k1_after_a_kill_even_a_run_with_nothing_to_do_puts_the_old_files_back(
+    nginx: Target, point: str
+) -> None:
     before = nginx.bytes_on_disk()
     nginx.fail_at(point)
     with pytest.raises(HostProgramError):
@@ -49,8 +52,6 @@ def test_n1_the_run_goes_on_to_its_end_when_the_connection_that_brought_it_is_go
     issued = nginx.issue()
     nginx.fail_at("staged", "sleep=2")
     script = "python3 -I -S -B - </tmp/payload >/dev/null 2>&1 & sleep 1; kill -HUP $!; wait $!"
-    from ansible_collections.notafter.tls.plugins.plugin_utils import carrier
-
     nginx.host.write("/tmp/payload", carrier.payload(nginx.request(issued)), mode=0o600)
     try:
         nginx.host.run(["sh", "-c", script], check=False)

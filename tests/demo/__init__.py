@@ -1,0 +1,1 @@
+"""`make demo`: a fleet whose certificates live minutes, and the control plane that renews them."""
