@@ -6,6 +6,7 @@ import time
 
 _VARIABLE = "NOTAFTER_FAILPOINT"
 _HOLD_SECONDS = 3600
+_met: list[str] = []
 
 
 class FailpointReached(RuntimeError):
@@ -13,12 +14,15 @@ class FailpointReached(RuntimeError):
 
 
 def failpoint(name: str) -> None:
-    """Do what `NOTAFTER_FAILPOINT=name:kill|raise|sleep` asks for, if it names this place."""
+    """Do what `NOTAFTER_FAILPOINT=name:kill|raise|sleep[:2]` asks for, here or the second time."""
     wish = os.environ.get(_VARIABLE)
     if not wish:
         return
-    place, _, action = wish.partition(":")
+    place, action, turn = (wish.split(":") + ["", "1"])[:3]
     if place != name:
+        return
+    _met.append(name)
+    if len(_met) != int(turn or 1):
         return
     if action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)

@@ -41,7 +41,7 @@ def outcome(event: Mapping[str, Any]) -> Outcome | None:
         return HostFailed(host, ReasonCode.UNREACHABLE, _message(result))
     reader = READERS.get(_action(data))
     if reader is not None:
-        return _read(reader, host, result)
+        return _read(reader, host, result, failed=kind == "runner_on_failed")
     if kind == "runner_on_failed" and not data.get("ignore_errors"):
         return HostFailed(host, ReasonCode.TASK_FAILED, f"{_text(data.get('task'))}: {_message(result)}")
     return None
@@ -74,16 +74,26 @@ def matched_hosts(event: Mapping[str, Any]) -> int | None:
     return len(names)
 
 
-def _read(reader: results.Reader, host: str, result: Mapping[str, Any]) -> Outcome | None:
-    """Read one of our results; ansible-runner empties those over 700,000 characters without a word."""
+def _read(
+    reader: results.Reader,
+    host: str,
+    result: Mapping[str, Any],
+    *,
+    failed: bool,
+) -> Outcome | None:
+    """Read one of our results.
+
+    ansible-runner empties those over 700,000 characters without a word, and Ansible no
+    longer says in the result itself that it failed.
+    """
     if not result:
         return HostFailed(host, ReasonCode.RESULT_UNREADABLE, "the result was lost: it was too large")
     if result.get("skipped"):
         return None
     try:
-        return reader(host, result)
+        return reader(host, {**result, "failed": failed})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if result.get("failed"):
+        if failed:
             return HostFailed(host, ReasonCode.TASK_FAILED, _message(result))
         sentence = f"the result is not what was agreed: {type(error).__name__} {_text(error)}"
         return HostFailed(host, ReasonCode.RESULT_UNREADABLE, sentence)
@@ -94,7 +104,7 @@ def _action(data: Mapping[str, Any]) -> str:
 
 
 def _message(result: Mapping[str, Any]) -> str:
-    return _text(result.get("msg"))
+    return _text(result.get("msg")).removeprefix("Task failed: ")
 
 
 def _text(value: object) -> str:

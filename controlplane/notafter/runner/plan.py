@@ -93,10 +93,14 @@ def inventory(plan: Plan, folder: Path) -> str:
     return json.dumps({"certificates": {"hosts": certificates}, "servers": {"hosts": servers}})
 
 
-def extra_variables(plan: Plan, api_url: str, token_file: Path) -> str:
-    """Return the variables of the job itself as JSON text."""
-    job: Plain = {"id": plan.job_id, "api_url": api_url, "token_file": str(token_file)}
-    return json.dumps({"notafter_job": unsafe(job)})
+def extra_variables(plan: Plan, api_url: str, folder: Path) -> str:
+    """Return the variables of the job itself as JSON text.
+
+    The connections are the run's own: they end with it, and no other run may lean on them.
+    """
+    job: Plain = {"id": plan.job_id, "api_url": api_url, "token_file": str(folder / "token")}
+    connections = str(folder / "ssh")
+    return json.dumps(unsafe({"notafter_job": job, "ansible_control_path_dir": connections}))
 
 
 def ca_files(plan: Plan) -> dict[str, str]:

@@ -99,7 +99,7 @@ def _prepare(workshop: Workshop, wish: Plan, token: str, folder: Path) -> None:
     _write(folder / "token", token)
     _write(folder / "inventory.json", plan.inventory(wish, folder))
     _write(folder / "limit", "\n".join(wish.hosts()) + "\n")
-    _write(folder / "env" / "extravars", plan.extra_variables(wish, workshop.api_url, folder / "token"))
+    _write(folder / "env" / "extravars", plan.extra_variables(wish, workshop.api_url, folder))
     for name, pem in plan.ca_files(wish).items():
         _write(folder / name, pem)
     inventories = [str(path) for path in (workshop.inventory, folder / "inventory.json") if path]

@@ -5,8 +5,10 @@ the collection is a stand-in: its modules keep the contract of docs/developer/co
 and play hosts and a CA in one folder, so that tests can say what happens there.
 """
 
+import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -25,18 +27,21 @@ import uvicorn
 from notafter.api import application
 from notafter.api.service import Service
 from notafter.custody.kek import KekSource
+from notafter.domain.run import RunEnd, RunState
 from notafter.domain.certificate import Challenge, ChallengeType
 from notafter.lifecycle import adopt, due, request
 from notafter.lifecycle.adopt import Terms
 from notafter.lifecycle.due import Limits
-from notafter.lifecycle.record import Desk
+from notafter.lifecycle.record import Desk, record
+from notafter.lifecycle.record.finish import finish
 from notafter.lifecycle.unlock import unlock
 from notafter.lifecycle.work import Worker
 from notafter.custody import keys
 from notafter.custody.custodian import Place
 from notafter.lifecycle import account
+from notafter.runner import processes, results
 from notafter.runner.run import Workshop, runtime_folder
-from notafter.store import certificates
+from notafter.store import certificates, jobs
 from notafter.store.database import Database
 from notafter.store.tables import AccountRow
 from tests.factories import PaperCa, binding, scan_result, write_json
@@ -91,10 +96,12 @@ PLAYBOOKS = {
 
 
 def free_port() -> int:
-    """A port that nobody uses right now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port that nobody uses, below those that the kernel gives to clients."""
+    while True:
+        port = random.SystemRandom().randrange(15_000, 30_000)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for(what: Callable[[], Any], seconds: float = 40.0) -> Any:
@@ -189,6 +196,17 @@ class Stage:
             request.scan(session, [], "test", self.clock())
         assert self.work() == 1
 
+    def found(self, host: str, *pems_and_bindings: tuple[str | None, dict[str, object]]) -> None:
+        """Record what a scan of a host would find, without a run."""
+        self.world.serve_on(host, *pems_and_bindings)
+        with self.database.write() as session:
+            request.scan(session, [host], "test", self.clock())
+            claim = jobs.claim(session, processes.identity(), "paper", self.clock())
+        assert claim is not None
+        outcome = results.scanned(host, scan_result(*pems_and_bindings))
+        record(self.desk, claim, outcome, self.clock())
+        finish(self.database, claim, RunEnd(RunState.COMPLETED), self.clock())
+
     def adopt_all(self) -> list[str]:
         """Adopt all that was found, with an account made on paper."""
         self.make_account()
@@ -227,6 +245,13 @@ class Stage:
                 row.renew_at = row.first_renewal_at = self.clock() - timedelta(seconds=1)
                 row.next_attempt_at = None
 
+    def make_due_deployments(self) -> None:
+        """End the back-off of every deployment."""
+        with self.database.write() as session:
+            for row in certificates.page(session, 0, 1000):
+                for place in row.deployments:
+                    place.next_attempt_at = None
+
     @contextmanager
     def api(self) -> Iterator[str]:
         """Serve the API from this process."""
@@ -256,6 +281,9 @@ class Stage:
         )
         try:
             yield process
+        except AssertionError:
+            print((self.folder / "serve.log").read_text()[-4000:])
+            raise
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -320,7 +348,6 @@ def one_certificate(stage: Stage, *hosts: str, life: timedelta = timedelta(days=
     """Put one certificate on hosts, scan, adopt; return its key."""
     pem = stage.world.ca.certificate_for("shop.example", not_before=stage.clock(), life=life)
     for host in hosts or ("web1",):
-        stage.world.serve_on(host, (pem, binding(pem)))
-    stage.scan()
+        stage.found(host, (pem, binding(pem)))
     (key,) = stage.adopt_all()
     return key
