@@ -32,7 +32,9 @@ class ActionModule(ActionBase):
         try:
             answers = carrier.send(self, request, task_vars or {})["answers"]
         except carrier.HostProgramError as error:
-            answers = [{"service": name, "state": "failed", "message": str(error)} for name in arguments["services"]]
+            answers = [
+                {"service": name, "state": "failed", "message": str(error)} for name in arguments["services"]
+            ]
         silent = [answer for answer in answers if answer["state"] == "failed"]
         result.update(
             changed=any(answer["state"] in ("changed", "planned") for answer in answers),

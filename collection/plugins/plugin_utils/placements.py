@@ -69,7 +69,9 @@ def challenges(
     for certificate in certificates:
         variables = hostvars[certificate]
         challenge = variables.get("certificate_challenge") or {}
-        thumbprint = variables.get("certificate_thumbprint") or (variables.get("issue_request") or {}).get("thumbprint")
+        thumbprint = variables.get("certificate_thumbprint") or (variables.get("issue_request") or {}).get(
+            "thumbprint"
+        )
         if challenge.get("mode") != "stateless" or not thumbprint:
             continue
         for wish in variables.get("certificate_deployments") or []:

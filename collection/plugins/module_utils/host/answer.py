@@ -45,7 +45,9 @@ def _configure(name: str, asked: List[str], thumbprint: str, check: bool) -> Dic
     snippet = service.challenge_answer(thumbprint)
     if snippet is None:
         silent = _silent(asked, thumbprint)
-        return _told(name, "failed" if silent else "answering", _advice(silent, service.challenge_advice(thumbprint)))
+        return _told(
+            name, "failed" if silent else "answering", _advice(silent, service.challenge_advice(thumbprint))
+        )
     path, text = snippet
     content = text.encode("ascii")
     outcome = "answering"
@@ -65,7 +67,9 @@ def _write(name: str, service: Any, path: str, content: bytes) -> None:
     """One small transaction: the configuration test must pass before and after, or nothing stays."""
     problem = deploy.first_trouble(service, service.test_commands(), "configuration test")
     if problem:
-        raise Blocked("config_test_failed", "%s's configuration was broken before we came: %s" % (name, problem))
+        raise Blocked(
+            "config_test_failed", "%s's configuration was broken before we came: %s" % (name, problem)
+        )
     change = transaction.Transaction("%013d-%d" % (time.time() * 1000, os.getpid()))
     change.stage([transaction.Change(path, content, False)], {"services": [name]})
     change.swap()

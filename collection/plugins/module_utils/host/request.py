@@ -16,7 +16,9 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
     which the servers answer http-01 with; null unless a directory is named.
     """
     names = checked_names(request.get("names"))
-    answer: Dict[str, Any] = dict(custody.request(request["name"], names, request.get("key_type") or "ec-256"))
+    answer: Dict[str, Any] = dict(
+        custody.request(request["name"], names, request.get("key_type") or "ec-256")
+    )
     directory = request.get("directory")
     answer["thumbprint"] = accounts.own(request.get("account"), directory).thumbprint() if directory else None
     return answer

@@ -23,13 +23,19 @@ RATE_LIMITED = (
     ("text", "expected"),
     [
         (RATE_LIMITED, "rate_limited"),
-        ("shop.example.com: Invalid status. Verification error details: No TXT record found", "challenge_failed"),
+        (
+            "shop.example.com: Invalid status. Verification error details: No TXT record found",
+            "challenge_failed",
+        ),
         ("shop.example.com: Invalid status. Verification error details: CAA record for x prevents", "caa"),
         ('{"type":"urn:ietf:params:acme:error:rejectedIdentifier","detail":"no"}', "rejected_identifier"),
         ('{"type":"urn:ietf:params:acme:error:externalAccountRequired","detail":"EAB"}', "account"),
         ('{"type":"urn:ietf:params:acme:error:serverInternal","detail":"oops"}', "ca_unavailable"),
         ('{"type":"urn:ietf:params:acme:error:invalidProfile","detail":"unknown"}', "invalid_request"),
-        ("You must specify a TSIG key.\nError adding TXT record to domain: _acme-challenge.x", "dns_provider"),
+        (
+            "You must specify a TSIG key.\nError adding TXT record to domain: _acme-challenge.x",
+            "dns_provider",
+        ),
         ("error code: 7\nCannot init API for: https://ca.example.com/dir.", "ca_unavailable"),
         ("something never seen", "internal"),
     ],
@@ -46,7 +52,9 @@ def test_the_cas_own_words_are_kept() -> None:
 
 
 def test_a_failed_challenge_names_the_name() -> None:
-    failure = acme_sh.classify("a.example.com: Invalid status. Verification error details: refused", "", DIRECTORY)
+    failure = acme_sh.classify(
+        "a.example.com: Invalid status. Verification error details: refused", "", DIRECTORY
+    )
     assert failure.identifier == "a.example.com"
     assert "refused" in failure.message
 

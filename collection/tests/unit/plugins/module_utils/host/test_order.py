@@ -18,7 +18,7 @@ GOOD: dict[str, t.Any] = {
     "csr": "-----BEGIN CERTIFICATE REQUEST-----\nMII=\n-----END CERTIFICATE REQUEST-----\n",
     "ca": {"directory": "https://ca.example.com:14000/dir", "email": "ops@example.com"},
     "challenge": {"type": "dns-01", "provider": "dns_knot"},
-    "dns_variables": {"KNOT_KEY": "hmac-sha256:acme c2VjcmV0 $(touch /tmp/x) `id` \\ \"x\""},
+    "dns_variables": {"KNOT_KEY": 'hmac-sha256:acme c2VjcmV0 $(touch /tmp/x) `id` \\ "x"'},
 }
 INJECTIONS = [
     "'; touch /tmp/x; '",
@@ -71,7 +71,9 @@ def test_a_dns_value_with_a_quote_is_refused_and_not_shown() -> None:
     assert "s3cret" not in caught.value.message
 
 
-@pytest.mark.parametrize("name", ["PATH", "IFS", "LD_PRELOAD", "ACCOUNT_URL", "Le_ReloadCmd", "HTTPS_INSECURE"])
+@pytest.mark.parametrize(
+    "name", ["PATH", "IFS", "LD_PRELOAD", "ACCOUNT_URL", "Le_ReloadCmd", "HTTPS_INSECURE"]
+)
 def test_a_dns_variable_cannot_be_one_of_acme_sh_or_the_shell(name: str) -> None:
     with pytest.raises(Refused):
         order.checked({**GOOD, "dns_variables": {name: "x"}})

@@ -157,7 +157,9 @@ def test_a_folder_that_does_not_exist_blocks_before_anything_is_touched(tmp_path
     change = Transaction("t1")
     nowhere = tmp_path / "nowhere" / "x.pem"
     with pytest.raises(Blocked) as caught:
-        change.stage([Change(str(certificate), NEW, secret=False), Change(str(nowhere), NEW, secret=False)], {})
+        change.stage(
+            [Change(str(certificate), NEW, secret=False), Change(str(nowhere), NEW, secret=False)], {}
+        )
     assert caught.value.kind == "not_writable"
     assert certificate.read_bytes() == OLD
     assert left_in(tmp_path / "tls") == {"shop.pem", "shop.key"}
