@@ -21,6 +21,7 @@ MACHINE_COMMANDS = {
     "ssh-keygen": "openssh-client",
     "openssl": "openssl",
     "nsenter": "util-linux",
+    "setpriv": "util-linux",
     "dpkg-deb": "dpkg",
 }
 

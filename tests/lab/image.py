@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab import debian
+from tests.lab import debian, kernel
 from tests.lab.errors import InstallError
 
 PACKAGES = (
@@ -52,6 +53,13 @@ REMOVED = (
 
 #: Debian 12's default key exchange costs 100 ms of CPU for each connection, this one 14 ms.
 SSHD = "KexAlgorithms curve25519-sha256\nUseDNS no\n"
+
+#: Runs a program with mounts and processes of its own, which end with the builder, however it
+#: ends: mmdebstrap by itself would mount in the machine's name space, and leave it so when killed.
+_ALONE = (
+    *("setpriv", "--pdeathsig", "KILL", "--", "unshare", "--mount", "--propagation", "private"),
+    *("--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"),
+)
 
 _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
@@ -120,8 +128,31 @@ def _only_builder(cache: Path) -> Iterator[None]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         # Whoever holds the lock knows that no other builder lives: these are of killed ones.
         for leftover in cache.glob("building-*"):
-            shutil.rmtree(leftover)
+            _remove_leftover(leftover)
         yield
+
+
+def _remove_leftover(folder: Path) -> None:
+    """Delete what a killed builder has left, without ever walking into a mounted file system.
+
+    A build mounts /proc, /sys and /dev below its folder: deleting through such a mount
+    would delete from the machine.
+    """
+    for place in sorted(_mounts_below(folder), reverse=True):  # the deepest ones first
+        kernel.detach(place)
+    if _mounts_below(folder):
+        raise InstallError(f"something is still mounted below {folder}: it is left as it is")
+    shutil.rmtree(folder)
+
+
+def _mounts_below(folder: Path) -> list[Path]:
+    lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    places = [Path(_unescaped(line.split()[1])) for line in lines]
+    return [place for place in places if place.is_relative_to(folder)]
+
+
+def _unescaped(path: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)
 
 
 def _build(image: Image, say: Say) -> None:
@@ -144,7 +175,7 @@ def _unpack(package: Path, into: Path) -> None:
 
 
 def _bootstrap(archive: debian.Archive, root: Path) -> None:
-    command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+    command = [*_ALONE, "mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED]
     command += [f"--aptopt={setting}" for setting in debian.network_settings()]
     command += ["--dpkgopt=force-unsafe-io", debian.RELEASE, str(root)]

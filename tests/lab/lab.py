@@ -70,7 +70,7 @@ class Lab:
         self.dns = Zone(self.hosts[CA], facts["dns_secret"])
 
     @classmethod
-    def up(  # noqa: PLR0913 -- each is a wish of its own, given by keyword
+    def up(
         cls,
         name: str,
         fleet: Fleet = DEMO,
