@@ -18,7 +18,7 @@ def failpoint(name: str) -> None:
     wish = os.environ.get(_VARIABLE)
     if not wish:
         return
-    place, action, turn = (wish.split(":") + ["", "1"])[:3]
+    place, action, turn = [*wish.split(":"), "", "1"][:3]
     if place != name:
         return
     _met.append(name)

@@ -42,6 +42,7 @@ class CredentialWish(Input):
     name: str
     provider: str
     variables: Annotated[dict[str, SecretStr], Field(max_length=50)]
+    propagation_seconds: Annotated[int | None, Field(ge=0, le=3600)] = None
 
 
 class Credential(Output):
@@ -51,6 +52,7 @@ class Credential(Output):
     name: str
     provider: str
     variables: list[str]
+    propagation_seconds: int | None
     created_at: datetime
 
 
@@ -94,6 +96,7 @@ def create_credential(desk: ServiceDep, _: Caller, wish: CredentialWish) -> Cred
         wish.provider,
         variables,
         desk.clock(),
+        wish.propagation_seconds,
     )
     return _credential(row)
 
@@ -115,5 +118,6 @@ def _credential(row: CredentialRow) -> Credential:
         name=row.name,
         provider=row.provider,
         variables=row.variable_names,
+        propagation_seconds=row.propagation_seconds,
         created_at=row.created_at,
     )

@@ -52,11 +52,17 @@ def create_dns(
     provider: Annotated[str, typer.Option(help="acme.sh's hook, such as dns_knot.")],
     name: Annotated[str, typer.Option(help="What you call it.")] = "default",
     file: Annotated[Path | None, typer.Option(help="NAME=value a line, mode 0600; else stdin.")] = None,
+    propagation_seconds: Annotated[
+        int | None,
+        typer.Option(help="When its records are seen everywhere; else public resolvers are asked."),
+    ] = None,
 ) -> None:
     """Keep a DNS provider's variables under seal; they are read from a file or standard input."""
     variables = account.parse_variables(_private_text(file) if file else sys.stdin.read())
     with rooms() as opened:
-        row = account.create_credential(opened.database, opened.custodian, name, provider, variables, clock())
+        row = account.create_credential(
+            opened.database, opened.custodian, name, provider, variables, clock(), propagation_seconds
+        )
     say(f"DNS credential {row.name}: {', '.join(row.variable_names)}")
 
 

@@ -1,5 +1,8 @@
 """Makes private keys and signing requests; a key leaves this room only as bytes to be sealed."""
 
+import base64
+import hashlib
+import json
 from collections.abc import Mapping
 
 from cryptography import x509
@@ -74,3 +77,22 @@ def account_pem() -> bytes:
     """Make an ACME account key: P-256 in the form that acme.sh and OpenSSL know best."""
     key = ec.generate_private_key(ec.SECP256R1())
     return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+
+
+def thumbprint(account: bytes) -> str:
+    """Return the JWK thumbprint of a P-256 account key (RFC 7638): what http-01 answers end with."""
+    key = load_pem_private_key(account, None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise TypeError("an account key is P-256")
+    numbers = key.public_key().public_numbers()
+    jwk = {"crv": "P-256", "kty": "EC", "x": _coordinate(numbers.x), "y": _coordinate(numbers.y)}
+    text = json.dumps(jwk, sort_keys=True, separators=(",", ":"))
+    return _base64url(hashlib.sha256(text.encode("ascii")).digest())
+
+
+def _coordinate(number: int) -> str:
+    return _base64url(number.to_bytes(32, "big"))
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

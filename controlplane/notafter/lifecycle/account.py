@@ -16,6 +16,7 @@ from notafter.store.database import Database, Session
 from notafter.store.tables import AccountRow, CredentialRow
 
 _EMAIL_PARTS = 2
+_LONGEST_PROPAGATION = 3600
 
 
 def create_account(  # noqa: PLR0913, PLR0917 -- all that an account is made of
@@ -45,7 +46,9 @@ def create_account(  # noqa: PLR0913, PLR0917 -- all that an account is made of
             created_at=now,
         )
         accounts.add(session, row)
-        row.sealed_key = custodian.seal(keys.account_pem(), _key_place(row))
+        key = keys.account_pem()
+        row.thumbprint = keys.thumbprint(key)
+        row.sealed_key = custodian.seal(key, _key_place(row))
         session.flush()
         session.expunge(row)
         return row
@@ -58,10 +61,19 @@ def create_credential(  # noqa: PLR0913, PLR0917 -- all that a credential is mad
     provider: str,
     variables: Mapping[str, str],
     now: datetime,
+    propagation_seconds: int | None = None,
 ) -> CredentialRow:
-    """Keep the variables of a DNS provider's hook under seal."""
+    """Keep the variables of a DNS provider's hook under seal.
+
+    `propagation_seconds` is how long a record takes to be seen everywhere; without it
+    acme.sh asks public resolvers until they see it.
+    """
     inventory_name(name)
     dns_provider(provider)
+    if propagation_seconds is not None and not 0 <= propagation_seconds <= _LONGEST_PROPAGATION:
+        raise InvalidInput(
+            f"a record is seen within 0 to {_LONGEST_PROPAGATION} s, not {propagation_seconds}"
+        )
     if not variables:
         raise InvalidInput(f"{provider} needs variables, none were given")
     checked = {variable_name(key): _value(key, value) for key, value in variables.items()}
@@ -71,6 +83,7 @@ def create_credential(  # noqa: PLR0913, PLR0917 -- all that a credential is mad
             provider=provider,
             variable_names=sorted(checked),
             sealed_variables="",
+            propagation_seconds=propagation_seconds,
             created_at=now,
         )
         accounts.add_credential(session, row)

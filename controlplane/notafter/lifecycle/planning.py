@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from notafter.domain.job import JobKind, Subject
-from notafter.runner.plan import Plan, PlannedCertificate, PlannedDeployment, PlannedSigning
+from notafter.runner.plan import Plain, Plan, PlannedCertificate, PlannedDeployment, PlannedSigning
 from notafter.store import certificates, items, jobs, requests, versions
 from notafter.store.database import Session
 from notafter.store.tables import CertificateRow, DeploymentRow, ItemRow, JobRow
@@ -76,13 +76,22 @@ def _signing(session: Session, row: CertificateRow) -> PlannedSigning | None:
         directory=row.account.directory,
         bundle_pem=row.account.bundle_pem,
         email=row.account.email,
-        challenge=row.challenge or {},
+        challenge=_challenge(row),
+        thumbprint=row.account.thumbprint,
         profile=row.profile,
         csr_pem=request.csr_pem,
         attempt=request.key,
         replaces_pem=_replaces(row),
         issuer=row.issuer_host,
     )
+
+
+def _challenge(row: CertificateRow) -> dict[str, Plain]:
+    """Return how the names are proved, with how long the DNS provider's records take to be seen."""
+    challenge: dict[str, Plain] = dict(row.challenge or {})
+    if row.credential is not None and row.credential.propagation_seconds is not None:
+        challenge["dns_sleep"] = row.credential.propagation_seconds
+    return challenge
 
 
 def _replaces(row: CertificateRow) -> str | None:

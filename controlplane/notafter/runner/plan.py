@@ -38,6 +38,7 @@ class PlannedSigning:
     bundle_pem: str | None
     email: str | None
     challenge: Mapping[str, Plain]
+    thumbprint: str
     profile: str | None
     csr_pem: str
     attempt: str
@@ -137,6 +138,7 @@ def _signing(signing: PlannedSigning, folder: Path) -> dict[str, Plain]:
         },
         "certificate_account": signing.account,
         "certificate_challenge": dict(signing.challenge),
+        "certificate_thumbprint": signing.thumbprint,
         "certificate_profile": signing.profile,
         "certificate_csr": signing.csr_pem,
         "certificate_attempt": signing.attempt,

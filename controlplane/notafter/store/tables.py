@@ -64,7 +64,8 @@ class AccountRow(Base):
     email: Mapped[str | None]
     sealed_key: Mapped[str]
     url: Mapped[str | None]
-    thumbprint: Mapped[str | None]
+    #: Of its public key (RFC 7638): what servers answer http-01 with.
+    thumbprint: Mapped[str]
     created_at: Mapped[datetime]
 
 
@@ -78,6 +79,8 @@ class CredentialRow(Base):
     provider: Mapped[str]
     variable_names: Mapped[list[Any]]
     sealed_variables: Mapped[str]
+    #: How long a record takes to be seen everywhere; none: acme.sh asks public resolvers.
+    propagation_seconds: Mapped[int | None]
     created_at: Mapped[datetime]
 
 

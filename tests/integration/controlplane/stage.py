@@ -224,6 +224,7 @@ class Stage:
                 directory="https://ca.invalid/dir",
                 bundle_pem=self.world.ca.pem,
                 sealed_key="",
+                thumbprint="paper",
                 created_at=self.clock(),
             )
             session.add(row)
