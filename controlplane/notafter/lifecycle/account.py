@@ -36,6 +36,7 @@ def create_account(  # noqa: PLR0913, PLR0917 -- all that an account is made of
     _check_bundle(bundle_pem)
     _check_email(email)
     directory.read(url, bundle_pem)
+    key = keys.account_pem()
     with database.write() as session:
         row = AccountRow(
             name=name,
@@ -43,11 +44,10 @@ def create_account(  # noqa: PLR0913, PLR0917 -- all that an account is made of
             bundle_pem=bundle_pem,
             email=email,
             sealed_key="",
+            thumbprint=keys.thumbprint(key),
             created_at=now,
         )
         accounts.add(session, row)
-        key = keys.account_pem()
-        row.thumbprint = keys.thumbprint(key)
         row.sealed_key = custodian.seal(key, _key_place(row))
         session.flush()
         session.expunge(row)

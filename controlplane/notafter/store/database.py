@@ -30,7 +30,11 @@ class Database:
         if make_url(url).get_backend_name() != "sqlite":
             raise StoreError("only SQLite databases can be used: sqlite:////path/to/file.db")
         self.url = url
-        self.engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+        self.engine = create_engine(
+            url,
+            connect_args={"timeout": _BUSY_SECONDS},
+            hide_parameters=True,  # an error's text goes to logs
+        )
         event.listen(self.engine, "connect", _prepare)
         event.listen(self.engine, "begin", _begin)
         self._writer = self.engine.execution_options(**{_WRITES: True})
