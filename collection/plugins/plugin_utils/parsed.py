@@ -116,8 +116,8 @@ class Parsed:
 
     def server_names(self) -> list[str]:
         """The names by which a server such as HAProxy chooses this certificate."""
-        own = [self.common_name] if self.common_name and usable(self.common_name) else []
-        return [name for name in _unique([*own, *self.names]) if not is_address(name)]
+        own = (self.common_name or "").lower()
+        return [name for name in self.names or ([own] if usable(own) else []) if not is_address(name)]
 
     def algorithm(self) -> str:
         """rsa, ec, …: a server may hold one certificate of each for a name."""

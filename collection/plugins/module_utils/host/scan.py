@@ -11,7 +11,7 @@ distinct chain once, and a binding names its chain by `chain`. The controller's
 `plugin_utils/certificates.complete` makes the contract's form of it.
 """
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set
 
 from . import facts, services
 from .errors import HostError
@@ -46,6 +46,9 @@ def answer(report: Report, server: Dict[str, Any]) -> Dict[str, Any]:
     """The answer that a report and the facts of a server make."""
     materials = report.materials
     _agree_on_kinds(report.bindings)
+    for service, listening in report.listening.items():
+        own = [one for one in report.bindings if one["service"] == service]
+        _name_addresses(own, listening, server["addresses"])
     used = {binding["certificate"] for binding in report.bindings}
     warnings = list(report.warnings)
     if report.unsaid:
@@ -73,3 +76,22 @@ def _agree_on_kinds(bindings: List[Dict[str, Any]]) -> None:
         fullest[place] = max(fullest.get(place, "key"), file["kind"], key=order.index)
     for file in files:
         file["kind"] = fullest[file["target"] or file["path"]]
+
+
+def _name_addresses(bindings: List[Dict[str, Any]], listening: Set[str], addresses: List[str]) -> None:
+    """`*:443` is asked on the loopback; where another server has that address, on one of the host's own."""
+    for binding in bindings:
+        binding["listeners"] = [
+            found for found in (_address(one, listening, addresses) for one in binding["listeners"]) if found
+        ]
+
+
+def _address(listener: str, listening: Set[str], addresses: List[str]) -> Optional[str]:
+    """A listener as it can be asked on this host; None when every address of it is another server's."""
+    host, _colon, port = listener.rpartition(":")
+    loopback = {"*": "127.0.0.1", "[::]": "[::1]"}.get(host)
+    if loopback is None or "%s:%s" % (loopback, port) not in listening:
+        return listener
+    own = ("[%s]" % one if ":" in one else one for one in addresses)
+    ways = ("%s:%s" % (one, port) for one in own if host == "*" or one.startswith("["))
+    return next((way for way in ways if way not in listening), None)

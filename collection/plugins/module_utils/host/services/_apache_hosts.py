@@ -5,7 +5,7 @@
 
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from . import _reach
 from ._apache_syntax import Directive, Host, Reading
@@ -41,36 +41,31 @@ class Hosts:
         self.managed = self._managed()
 
     def report_bindings(self) -> None:
-        defaults: Dict[Address, Host] = {}
+        chains: Dict[Address, List[Host]] = {}
         addresses: Dict[int, List[Address]] = {}
         for host in self.reading.hosts:
-            found = [one for one in map(self._address, host.addresses) if one is not None]
+            found = _unique(one for one in map(self._address, host.addresses) if one is not None)
             addresses[id(host)] = found
             for address in found:
-                defaults.setdefault(address, host)
-        claims: Dict[Address, _reach.Claims] = {}
+                chains.setdefault(address, []).append(host)
+        reached_by = _chain_of_each_listener(self.listens, list(chains))
+        self.report.listens(self.service, reached_by)
+        listeners: Dict[Optional[Address], List[str]] = {}
+        for listener, chain in reached_by.items():
+            listeners.setdefault(chain, []).append(listener)
+        claims = {chain: _reach.Claims(True) for chain in chains}
         for host in self.reading.hosts:
             names = self._names(host)
             reached: List[Tuple[str, List[str]]] = []
             for address in addresses[id(host)]:
-                owned = claims.setdefault(address, _reach.Claims(True)).claim(host, names)
-                default = defaults[address]
+                owned = claims[address].claim(host, names)
+                default = chains[address][0]
                 if (owned or default is host) and self._tls(default):
-                    reached.extend((listener, owned) for listener in self._listeners(address))
+                    reached.extend((listener, owned) for listener in listeners.get(address, ()))
             if self._tls(host):
-                self._report(host, names, _reach.grouped(_once(reached)))
-        self._report_main([address for found in addresses.values() for address in found])
-
-    def _report_main(self, taken: List[Address]) -> None:
-        """The main server answers where no virtual host does."""
-        covered = set(taken)
-        left = []
-        for listen in self.listens:
-            ways = (listen, Address(listen.host, 0), Address("*", listen.port), Address("*", 0))
-            if not covered.intersection(ways):
-                left.append(_text(listen))
-        if left and self._tls(self.reading.main):
-            self._report(self.reading.main, [], [_reach.Face([], left)])
+                self._report(host, names, _reach.grouped(reached))
+        if None in listeners and self._tls(self.reading.main):
+            self._report(self.reading.main, [], [_reach.Face([], listeners[None])])
 
     def _listen(self, directive: Directive) -> Optional[Address]:
         value = directive.arguments[0] if directive.arguments else ""
@@ -85,18 +80,6 @@ class Hosts:
         if address is None:
             self.report.warning("the address %s of a virtual host is not understood" % value)
         return address
-
-    def _listeners(self, address: Address) -> List[str]:
-        """Where the server listens for a virtual host's address."""
-        found = []
-        for listen in self.listens:
-            if address.port not in (0, listen.port):
-                continue
-            if address.host in ("*", listen.host):
-                found.append(_text(listen))
-            elif listen.host == "*" or (listen.host == "[::]" and address.host.startswith("[")):
-                found.append(_text(Address(address.host, listen.port)))
-        return found
 
     def _tls(self, host: Host) -> bool:
         engine = host.last("sslengine") or self.reading.main.last("sslengine")
@@ -219,11 +202,36 @@ def _text(address: Address) -> str:
     return "%s:%d" % (address.host, address.port)
 
 
-def _once(reached: List[Tuple[str, List[str]]]) -> List[Tuple[str, List[str]]]:
-    found: Dict[str, List[str]] = {}
-    for listener, names in reached:
-        found.setdefault(listener, names)
-    return list(found.items())
+def _unique(addresses: Iterable[Address]) -> List[Address]:
+    return list(dict.fromkeys(addresses))
+
+
+def _chain_of_each_listener(listens: List[Address], chains: List[Address]) -> Dict[str, Optional[Address]]:
+    """Which virtual hosts a connection to each listener meets: those of one address of <VirtualHost>.
+
+    Apache looks for the address itself first, then for `*`; of several that fit (a port may be
+    any) the first in the configuration has it. Where none fits, the main server answers: None.
+    """
+    found: Dict[str, Optional[Address]] = {}
+    by_host: Dict[str, List[Address]] = {}
+    by_port: Dict[int, List[Address]] = {}
+    for chain in chains:
+        by_host.setdefault(chain.host, []).append(chain)
+        by_port.setdefault(chain.port, []).append(chain)
+    for listen in listens:
+        hosts = [listen.host]
+        if listen.host in ("*", "[::]"):
+            near = by_port.get(listen.port, []) + by_port.get(0, [])
+            hosts += [chain.host for chain in near if listen.host == "*" or chain.host.startswith("[")]
+        for host in hosts:
+            fitting = (
+                chain
+                for known in ((host, "*") if host != "*" else ("*",))
+                for chain in by_host.get(known, ())
+                if chain.port in (0, listen.port)
+            )
+            found.setdefault(_text(Address(host, listen.port)), next(fitting, None))
+    return found
 
 
 def _unresolved(value: Optional[str]) -> Optional[str]:

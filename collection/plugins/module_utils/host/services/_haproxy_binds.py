@@ -119,9 +119,11 @@ class Binds:
 
     def _bind(self, line: Line, shared: List[Tuple[List[str], Line]], disabled: bool) -> None:
         values = _parameters(line.words[2:])
+        listeners, skipped = self._listeners(line)
+        if not disabled:
+            self.report.listens(self.service, listeners)
         if "ssl" not in {name for name, _value in values}:
             return
-        listeners, skipped = self._listeners(line)
         if skipped:
             self._warn("%s: no certificate is looked for there" % ", ".join(skipped), line)
         if disabled:

@@ -65,8 +65,7 @@ class Materials:
             repeated = bool(first.certificates) and second.certificates[:1] == first.certificates[:1]
             files.append(dict(second.fact, kind="fullchain" if repeated else "chain"))
             problems.extend(second.problems)
-            if not issuers:
-                issuers = second.certificates[1:] if repeated else second.certificates
+            issuers = second.certificates[1:] if repeated else second.certificates
         if key != certificate:
             third = self.look(key)
             files.append(dict(third.fact, kind="combined" if third.certificates else "key"))

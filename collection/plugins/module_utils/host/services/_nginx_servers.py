@@ -47,6 +47,8 @@ class Server:
         certificates = block.all("ssl_certificate") or around.all("ssl_certificate")
         keys = block.all("ssl_certificate_key") or around.all("ssl_certificate_key")
         self.pairs = _pairs(certificates, keys)
+        refuses = (block.all("ssl_reject_handshake") or around.all("ssl_reject_handshake"))[-1:]
+        self.refuses = bool(refuses) and refuses[0].arguments == ["on"]
         self.listens: List[Listen] = []
         self.names: List[str] = []
         self.unnamed: List[str] = []
@@ -80,6 +82,7 @@ class Servers:
             for server in servers:
                 self._listens(server)
                 self._names(server)
+                self.report.listens(self.service, (listen.listener for listen in server.listens))
             self._report(servers)
 
     def _listens(self, server: Server) -> None:
@@ -171,10 +174,11 @@ class Servers:
         return list(seen.values())
 
     def _bind(self, server: Server, faces: List[_reach.Face], tls: Set[str]) -> None:
-        if not any(listen.listener in tls or listen.quic for listen in server.listens):
+        tls_here = any(listen.listener in tls or listen.quic for listen in server.listens)
+        if not tls_here or server.refuses:
             return
         if not server.pairs:
-            self._no_certificate(server)
+            self._warn("a TLS server without a certificate", server.block.opened_by)
             return
         if not faces:
             self._warn("no handshake reaches this server: others have its names", server.block.opened_by)
@@ -185,11 +189,6 @@ class Servers:
         for pair in server.pairs:
             for face in faces:
                 self._pair(server, pair, face)
-
-    def _no_certificate(self, server: Server) -> None:
-        refuses = server.setting("ssl_reject_handshake")
-        if refuses is None or refuses.arguments != ["on"]:
-            self._warn("a TLS server without a certificate", server.block.opened_by)
 
     def _pair(self, server: Server, pair: Pair, face: _reach.Face) -> None:
         values = [pair.certificate] + ([pair.key] if pair.key is not None else [])

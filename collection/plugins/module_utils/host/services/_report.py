@@ -20,6 +20,7 @@ class Report:
         self.managers = managers or _managers.Managers(reader)
         self.bindings: List[Dict[str, Any]] = []
         self.warnings: List[Dict[str, Any]] = []
+        self.listening: Dict[str, Set[str]] = {}
         self.unsaid = 0
         self._said: Set[Tuple[str, Optional[str], Optional[int]]] = set()
 
@@ -34,6 +35,10 @@ class Report:
         self._said.add(key)
         place = None if file is None else _reading.shown(file)
         self.warnings.append({"file": place, "line": line, "message": _reading.shown(message)[:1000]})
+
+    def listens(self, service: str, listeners: Iterable[str]) -> None:
+        """Notes where a server listens, with TLS or without."""
+        self.listening.setdefault(service, set()).update(listeners)
 
     def binding(  # noqa: PLR0913, PLR0917 - the fields of a binding; all but the first four by name
         self,
