@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from notafter import app, settings
-from notafter.app import Rooms
+from notafter import settings
+from notafter.app import rooms as app
+from notafter.app.rooms import Rooms
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 

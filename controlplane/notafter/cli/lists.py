@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from notafter.app import clock
+from notafter.app.rooms import clock
 from notafter.cli.answer import AsJson, rooms, show
 from notafter.domain.certificate import health
 from notafter.domain.deployment import Sync, sync

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from notafter.app import clock
+from notafter.app.rooms import clock
 from notafter.cli.answer import rooms, say
 from notafter.domain.errors import InvalidInput
 from notafter.lifecycle import account

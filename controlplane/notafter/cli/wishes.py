@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from notafter.app import clock
+from notafter.app.rooms import clock
 from notafter.cli.answer import AsJson, as_text, rooms, say
 from notafter.domain.certificate import Challenge, ChallengeType, HttpMode, KeyType
 from notafter.domain.errors import InvalidInput

@@ -1,6 +1,6 @@
 """What differs from what should be becomes jobs, each item with its reason. Nothing here remembers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -32,6 +32,8 @@ def tick(database: Database, now: datetime, limits: Limits) -> list[int]:
         if not _anything(session, now, limits):
             return []
     with database.write() as session:
+        if jobs.ready(session):
+            return []  # every worker is busy: what is due waits here, and becomes one job later
         made = [*_renewals(session, now, limits)]
         made += _deploys(session, now, limits)
         made += _scans(session, now, limits)
@@ -58,7 +60,7 @@ def _anything(session: Session, now: datetime, limits: Limits) -> bool:
 
 def _renewals(session: Session, now: datetime, limits: Limits) -> Iterator[JobRow]:
     due: list[tuple[CertificateRow, Reason]] = []
-    for row in certificates.due(session, now):
+    for row in _free(session, certificates.due(session, now), _servers):
         decision = why_due(certificates.facts(session, row), now)
         if decision.due:
             due.append((row, decision.reason))
@@ -71,7 +73,7 @@ def _renewals(session: Session, now: datetime, limits: Limits) -> Iterator[JobRo
 
 def _deploys(session: Session, now: datetime, limits: Limits) -> Iterator[JobRow]:
     due: list[tuple[DeploymentRow, Reason]] = []
-    for row in deployments.behind(session, now):
+    for row in _free(session, deployments.behind(session, now), lambda row: {row.server_id}):
         decision = why_deploy(deployments.facts(session, row), now)
         if decision.due:
             due.append((row, decision.reason))
@@ -80,6 +82,24 @@ def _deploys(session: Session, now: datetime, limits: Limits) -> Iterator[JobRow
         for row, reason in batch:
             items.add_deployment(session, job, row, reason.sentence)
         yield job
+
+
+def _free(session: Session, rows: Sequence[_T], servers_of: Callable[[_T], set[int]]) -> Iterator[_T]:
+    """Leave out what would only wait for its servers: it stays due, and the next tick sees it.
+
+    The rows come by urgency; what waits keeps its servers from the less urgent ones.
+    """
+    taken = jobs.busy_servers(session)
+    for row in rows:
+        wanted = servers_of(row)
+        if wanted.isdisjoint(taken):
+            yield row
+        else:
+            taken |= wanted
+
+
+def _servers(row: CertificateRow) -> set[int]:
+    return {place.server_id for place in row.deployments if place.absent_since is None}
 
 
 def _scans(session: Session, now: datetime, limits: Limits) -> Iterator[JobRow]:

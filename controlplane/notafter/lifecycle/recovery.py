@@ -1,5 +1,6 @@
 """Jobs whose worker is gone are lost; what they were to do is due again."""
 
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 
 import structlog
@@ -19,13 +20,14 @@ log = structlog.get_logger(__name__)
 _WHY = Reason(ReasonCode.WORKER_GONE, "the control plane ended while the job ran")
 
 
-def recover(database: Database, workshop: Workshop, now: datetime) -> list[int]:
+def recover(database: Database, workshop: Workshop, roster: AbstractSet[str], now: datetime) -> list[int]:
     """End what lost jobs left running, then mark them; return their ids.
 
     The order counts: no second run may start on a host while the first one still lives.
     """
     with database.read() as session:
-        orphans = [(job.id, job.fence, job.run_id) for job in jobs.running(session) if _gone(job)]
+        running = jobs.running(session)
+        orphans = [(job.id, job.fence, job.run_id) for job in running if _gone(job, roster)]
     for job_id, fence, run_id in orphans:
         ended = processes.end_marked(run_id) if run_id else 0
         failpoint("recovery.ended")
@@ -45,7 +47,10 @@ def sweep(database: Database, workshop: Workshop) -> None:
     run.sweep(workshop, keep)
 
 
-def _gone(job: JobRow) -> bool:
+def _gone(job: JobRow, roster: AbstractSet[str]) -> bool:
+    """Tell whether nobody holds a job: its process has ended, or it is ours and dropped it."""
+    if job.worker == processes.identity():
+        return job.run_id not in roster
     return job.worker is None or not processes.alive(job.worker)
 
 

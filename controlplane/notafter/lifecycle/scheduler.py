@@ -1,6 +1,7 @@
 """Intervals onto the functions of this room; no logic."""
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 
 import structlog
@@ -15,9 +16,10 @@ from notafter.store.database import Database
 log = structlog.get_logger(__name__)
 
 
-def start(
+def start(  # noqa: PLR0913, PLR0917 -- all that the clockwork calls with
     database: Database,
     workshop: Workshop,
+    roster: AbstractSet[str],
     clock: Callable[[], datetime],
     limits: Limits,
     seconds: float,
@@ -26,7 +28,7 @@ def start(
     scheduler = BackgroundScheduler(timezone="UTC", daemon=True)
 
     def tick() -> None:
-        recovery.recover(database, workshop, clock())
+        recovery.recover(database, workshop, roster, clock())
         due.tick(database, clock(), limits)
 
     def windows() -> None:

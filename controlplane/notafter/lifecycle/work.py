@@ -27,12 +27,17 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Worker:
-    """One who carries jobs through, one at a time."""
+    """One who carries jobs through, one at a time.
+
+    `roster` has the runs that the workers of this process hold: a job that says so and is
+    not on it has been dropped.
+    """
 
     desk: Desk
     workshop: Workshop
     clock: Callable[[], datetime]
     stop: threading.Event = field(default_factory=threading.Event)
+    roster: set[str] = field(default_factory=set)
 
     def step(self) -> bool:
         """Take one job and carry it to its end; tell whether there was one."""
@@ -42,9 +47,17 @@ class Worker:
         with self.desk.database.read() as session:
             if not jobs.waiting(session):
                 return False
+        run_id = uuid.uuid4().hex
+        self.roster.add(run_id)
+        try:
+            return self._take_one(run_id)
+        finally:
+            self.roster.discard(run_id)
+
+    def _take_one(self, run_id: str) -> bool:
         failpoint("work.before_claim")
         with self.desk.database.write() as session:
-            claim = jobs.claim(session, processes.identity(), uuid.uuid4().hex, self.clock())
+            claim = jobs.claim(session, processes.identity(), run_id, self.clock())
         if claim is None:
             return False
         failpoint("work.claimed")

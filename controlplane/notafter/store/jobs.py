@@ -1,5 +1,6 @@
 """Jobs: claimed by one worker at a time, written to only by the one that holds them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -43,19 +44,22 @@ def add(session: Session, kind: JobKind, reason: str, requested_by: str, now: da
 
 
 def claim(session: Session, worker: str, run_id: str, now: datetime) -> Claim | None:
-    """Take the oldest job whose servers no running and no older job needs; none if all must wait."""
-    taken = _servers_of(session, JobState.RUNNING)
-    for job_id, fence in session.execute(
-        select(JobRow.id, JobRow.fence).where(JobRow.state == JobState.QUEUED).order_by(JobRow.id),
-    ).all():
-        servers = set(session.scalars(select(ItemRow.server_id).where(ItemRow.job_id == job_id)))
-        servers.discard(None)
-        if servers & taken:
-            taken |= servers
-            continue
+    """Take the oldest job that need not wait for another one; none if all must."""
+    for job_id, fence in _claimable(session):
         if _take(session, job_id, fence, worker, run_id, now):
             return Claim(job_id, fence + 1, run_id)
     return None
+
+
+def ready(session: Session) -> bool:
+    """Tell whether a job waits for nothing but a worker."""
+    return next(_claimable(session), None) is not None
+
+
+def busy_servers(session: Session) -> set[int]:
+    """Return the servers that some job is at, or waits for."""
+    query = select(ItemRow.server_id).join(JobRow).where(JobRow.state.in_(OPEN_JOB_STATES))
+    return {server for server in session.scalars(query) if server is not None}
 
 
 def holding(session: Session, claim: Claim) -> JobRow:
@@ -106,10 +110,22 @@ def waiting(session: Session) -> int:
     return session.scalar(query) or 0
 
 
-def _servers_of(session: Session, state: JobState) -> set[int | None]:
-    query = select(ItemRow.server_id).join(JobRow).where(JobRow.state == state)
-    found: set[int | None] = set(session.scalars(query))
-    return found - {None}
+def _claimable(session: Session) -> Iterator[tuple[int, int]]:
+    """Return the jobs whose servers no running and no older job needs, the oldest first.
+
+    A scan of the whole fleet is not ready before it has its servers.
+    """
+    running = select(ItemRow.server_id).join(JobRow).where(JobRow.state == JobState.RUNNING)
+    taken = set(session.scalars(running)) - {None}
+    queued = select(JobRow.id, JobRow.fence).where(
+        JobRow.state == JobState.QUEUED,
+        JobRow.items.any(),
+    )
+    for job_id, fence in session.execute(queued.order_by(JobRow.id)).all():
+        own = set(session.scalars(select(ItemRow.server_id).where(ItemRow.job_id == job_id))) - {None}
+        if own.isdisjoint(taken):
+            yield job_id, fence
+        taken |= own
 
 
 def _take(  # noqa: PLR0913, PLR0917 -- one statement, all that it sets

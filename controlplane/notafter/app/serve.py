@@ -1,4 +1,4 @@
-"""The composition root: settings → database, custody, workers, clockwork, API."""
+"""The serving process: workers, clockwork and API, started together and stopped in order."""
 
 import contextlib
 import resource
@@ -6,8 +6,6 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import FrameType
 
 import structlog
@@ -15,17 +13,12 @@ import uvicorn
 
 from notafter.api import application
 from notafter.api.service import Service
-from notafter.custody.custodian import Custodian
-from notafter.custody.kek import KekSource
+from notafter.app.rooms import Rooms, clock, rooms
 from notafter.domain.errors import RunnerError, SettingsError
 from notafter.lifecycle import recovery, scheduler
-from notafter.lifecycle.due import Limits
-from notafter.lifecycle.record import Desk
-from notafter.lifecycle.unlock import unlock
 from notafter.lifecycle.work import Worker
-from notafter.runner.run import Workshop, runtime_folder
+from notafter.runner.run import Workshop
 from notafter.settings import Settings
-from notafter.store.database import Database
 
 log = structlog.get_logger(__name__)
 
@@ -33,58 +26,12 @@ _IDLE_SECONDS = 1.0
 _STOP_SECONDS = 30.0
 
 
-def clock() -> datetime:
-    """Read the clock; everything below takes `now` as an argument."""
-    return datetime.now(UTC)  # noqa: TID251 -- this is the edge
-
-
-@dataclass(frozen=True)
-class Rooms:
-    """The opened rooms of one process."""
-
-    settings: Settings
-    database: Database
-    custodian: Custodian
-    workshop: Workshop
-    limits: Limits
-
-    @property
-    def desk(self) -> Desk:
-        """Where results are written."""
-        return Desk(self.database, self.custodian)
-
-
-def database(settings: Settings) -> Database:
-    """Return the database, unopened."""
-    return Database(settings.database)
-
-
-@contextlib.contextmanager
-def rooms(settings: Settings) -> Iterator[Rooms]:
-    """Open the rooms: the schema up to date, custody with the right key."""
-    opened = database(settings)
-    try:
-        opened.migrate()
-        yield Rooms(
-            settings=settings,
-            database=opened,
-            custodian=unlock(opened, _kek(settings)),
-            workshop=_workshop(settings),
-            limits=Limits(
-                certificates_per_job=settings.certificates_per_job,
-                scan_interval=settings.scan_interval,
-            ),
-        )
-    finally:
-        opened.close()
-
-
 def serve(settings: Settings) -> None:
     """Run everything until somebody says stop."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold keys
     with _listening(settings) as sock, rooms(settings) as opened:
         _check_project(opened.workshop)
-        recovery.recover(opened.database, opened.workshop, clock())
+        recovery.recover(opened.database, opened.workshop, frozenset(), clock())
         _Process(opened, sock).run()
 
 
@@ -98,6 +45,7 @@ class _Process:
         self.stop_claiming = threading.Event()
         self.cancel = threading.Event()
         self.wake = threading.Event()
+        self.roster: set[str] = set()
         service = Service(opened.database, opened.custodian, clock, self.wake.set)
         config = uvicorn.Config(
             application.create(service),
@@ -119,6 +67,7 @@ class _Process:
         clockwork = scheduler.start(
             self.opened.database,
             self.opened.workshop,
+            self.roster,
             clock,
             self.opened.limits,
             settings.tick_seconds,
@@ -145,7 +94,7 @@ class _Process:
             thread.join(_STOP_SECONDS)
 
     def _work(self) -> None:
-        worker = Worker(self.opened.desk, self.opened.workshop, clock, self.cancel)
+        worker = Worker(self.opened.desk, self.opened.workshop, clock, self.cancel, self.roster)
         while not self.stop_claiming.is_set():
             try:
                 worked = worker.step()
@@ -184,17 +133,3 @@ def _check_project(workshop: Workshop) -> None:
         )
     if workshop.inventory is not None and not workshop.inventory.exists():
         raise RunnerError(f"there is no inventory {workshop.inventory}: set NOTAFTER_INVENTORY")
-
-
-def _kek(settings: Settings) -> KekSource:
-    return KekSource(settings.kek_path, settings.kek.get_secret_value() if settings.kek else None)
-
-
-def _workshop(settings: Settings) -> Workshop:
-    return Workshop(
-        project=settings.project.expanduser().resolve(),
-        inventory=settings.inventory_path,
-        runtime=runtime_folder(settings.home),
-        api_url=settings.runs_reach,
-        timeout=settings.job_timeout_seconds,
-    )

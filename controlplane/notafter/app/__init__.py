@@ -1,0 +1,1 @@
+"""The composition root: settings → rooms, and the process that serves."""
