@@ -43,11 +43,13 @@ class Failure(NamedTuple):
     type: Optional[str] = None
     identifier: Optional[str] = None
     retry_after: Optional[int] = None
+    order_refused: bool = False
 
     def as_result(self) -> Dict[str, Any]:
         """The documented form."""
         result = dict(self._asdict())
         result["class"] = result.pop("failure_class")
+        del result["order_refused"]
         return result
 
 
@@ -325,7 +327,10 @@ def classify(text: str, headers: str, directory: str) -> Failure:
     if problem:
         name = problem.group("name")
         sentence = detail.group("detail") if detail else _last(text)
-        return Failure(_CLASSES.get(name, "internal"), sentence, problem.group("type"), None, retry_after)
+        refused = "Error creating new order" in text
+        return Failure(
+            _CLASSES.get(name, "internal"), sentence, problem.group("type"), None, retry_after, refused
+        )
     if "Cannot init API for" in text or " 503" in headers[:40]:
         curl = re.search(r"error code: ([0-9]+)", text)
         why = _CURL.get(curl.group(1), "curl says %s" % curl.group(1)) if curl else "it gave no directory"

@@ -17,7 +17,7 @@ from typing import Any, Dict, List, Optional
 from . import deploy, services, state, transaction
 from .errors import Blocked, HostError, Refused
 
-TOKEN = "notafter-self-test"
+QUESTION = "notafter-self-test"
 PATIENCE = 3.0
 
 
@@ -89,7 +89,7 @@ def _silent(asked: List[str], thumbprint: str) -> List[str]:
     """The names that this host does not answer for on port 80, asked until it has had time to reload."""
     deadline = time.monotonic() + PATIENCE
     while True:
-        silent = [name for name in asked if _answer(name) != "%s.%s" % (TOKEN, thumbprint)]
+        silent = [name for name in asked if _answer(name) != "%s.%s" % (QUESTION, thumbprint)]
         if not silent or time.monotonic() > deadline:
             return silent
         time.sleep(0.2)
@@ -98,7 +98,7 @@ def _silent(asked: List[str], thumbprint: str) -> List[str]:
 def _answer(name: str) -> Optional[str]:
     connection = http.client.HTTPConnection("127.0.0.1", 80, timeout=5)
     try:
-        connection.request("GET", "/.well-known/acme-challenge/" + TOKEN, headers={"Host": name})
+        connection.request("GET", "/.well-known/acme-challenge/" + QUESTION, headers={"Host": name})
         return connection.getresponse().read(4096).decode("latin-1").strip()
     except (OSError, http.client.HTTPException):
         return None

@@ -94,14 +94,29 @@ def _attempt(
         # Providers remove every TXT record of a name, not only their own: one at a time.
         path = os.path.join(state.directory("locks"), "txt-" + hashlib.sha256(name.encode()).hexdigest()[:32])
         held.enter_context(state.lock(path, order.timeout, "the TXT record of %s" % name))
-    home.fill(order, account.private_key, account.url)
     state.failpoint("before-acme-sh")
-    failure = acme_sh.sign(home, program, order, handle)
+    failure = _asked(home, program, order, account, handle)
+    if (
+        failure is not None
+        and failure.order_refused
+        and order.replaces
+        and failure.failure_class != "rate_limited"
+    ):
+        # Some CAs refuse the whole order for what it says to replace (RFC 9773 §5): it is asked for
+        # without. No order was made, so none is made twice.
+        failure = _asked(home, program, order._replace(replaces=None), account, handle)
     url = home.account_url(order.directory) or account.url
     account.remember(url)
     if failure is not None:
         raise _Failed(failure)
     return {"url": url, "thumbprint": account.thumbprint()}
+
+
+def _asked(
+    home: Home, program: str, order: Order, account: accounts.Account, handle: int
+) -> Optional[Failure]:
+    home.fill(order, account.private_key, account.url)
+    return acme_sh.sign(home, program, order, handle)
 
 
 def _finished(home: Home, order: Order) -> Tuple[str, str]:
