@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-
 from notafter.domain.certificate import RenewalFacts
 from notafter.domain.version import RenewalWindow, Version
 

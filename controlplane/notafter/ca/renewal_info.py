@@ -35,7 +35,7 @@ class RenewalInfo:
 def certificate_id(authority_key_id: str, serial: str) -> str:
     """Return a certificate's name in renewal information (RFC 9773 §4.1)."""
     number = int(serial, 16)
-    octets = number.to_bytes(number.bit_length() // 8 + 1)  # DER: a sign bit of its own
+    octets = number.to_bytes(number.bit_length() // 8 + 1, signed=True)  # as DER does it
     return f"{_base64url(bytes.fromhex(authority_key_id))}.{_base64url(octets)}"
 
 

@@ -32,9 +32,9 @@ def decode(text: str, source: str) -> Kek:
     try:
         material = base64.b64decode(text.strip(), validate=True)
     except ValueError as error:
-        raise WrongKey(f"{source} holds no key: it is not base64") from error
+        raise WrongKey(f"{source} holds no key-encryption key: it is not base64") from error
     if len(material) != SIZE:
-        raise WrongKey(f"{source} holds no key: {SIZE} bytes are needed, not {len(material)}")
+        raise WrongKey(f"{source} holds no key-encryption key: {SIZE} bytes are needed, not {len(material)}")
     return Kek(material)
 
 

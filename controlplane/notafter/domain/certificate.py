@@ -94,6 +94,8 @@ class RenewalFacts:
     version: Version | None
     renew_before: timedelta | None = None
     first_renewal_at: datetime | None = None
+    wanted_at: datetime | None = None
+    wanted_by: str | None = None
     next_attempt_at: datetime | None = None
     failures: int = 0
     last_problem: str | None = None

@@ -62,10 +62,9 @@ def first_renewal_at(version: Version, wish: timedelta | None, seed: str, now: d
 def next_renewal(facts: RenewalFacts) -> datetime | None:
     """Return the moment that the store's index is asked for; none while nothing is scheduled."""
     if facts.version is None:
-        return None
-    moment = renew_at(facts.version, facts.renew_before)
-    first = facts.first_renewal_at
-    return min(moment, first) if first is not None else moment
+        return facts.wanted_at
+    moments = [renew_at(facts.version, facts.renew_before), facts.first_renewal_at, facts.wanted_at]
+    return min(moment for moment in moments if moment is not None)
 
 
 def why_due(facts: RenewalFacts, now: datetime) -> Decision:
@@ -95,6 +94,10 @@ def _backing_off(facts: RenewalFacts, now: datetime) -> Decision | None:
         return None
     sentence = f"failed {facts.failures} times, tried again at {_at(facts.next_attempt_at)}"
     return _wait(ReasonCode.BACKING_OFF, sentence, facts.next_attempt_at)
+
+
+def _asked_for(facts: RenewalFacts, _now: datetime) -> Decision | None:
+    return _due(ReasonCode.REQUESTED, f"asked for by {facts.wanted_by}") if facts.wanted_at else None
 
 
 def _no_version(facts: RenewalFacts, _now: datetime) -> Decision | None:
@@ -149,6 +152,7 @@ CHECKS: tuple[Check, ...] = (
     _paused,
     _in_progress,
     _backing_off,
+    _asked_for,
     _no_version,
     _revoked,
     _expired,

@@ -41,10 +41,15 @@ def recover(database: Database, workshop: Workshop, roster: AbstractSet[str], no
 
 
 def sweep(database: Database, workshop: Workshop) -> None:
-    """Remove the folders of runs that no worker holds."""
+    """Remove the folders of runs that no worker holds.
+
+    Looked for before the database is asked: a folder is made after its job was claimed.
+    """
+    found = run.folders(workshop)
     with database.read() as session:
-        keep = {job.run_id for job in jobs.running(session) if job.run_id}
-    run.sweep(workshop, keep)
+        held = {job.run_id for job in jobs.running(session)}
+    for run_id in found - held:
+        run.remove(workshop, run_id)
 
 
 def _gone(job: JobRow, roster: AbstractSet[str]) -> bool:

@@ -7,6 +7,7 @@ from notafter.domain.errors import Conflict
 from notafter.domain.job import JobKind
 from notafter.domain.names import inventory_name
 from notafter.domain.reason import Reason, ReasonCode
+from notafter.lifecycle.adopt import schedule
 from notafter.lifecycle.due import renew_items
 from notafter.store import certificates, deployments, items, jobs, servers
 from notafter.store.database import Session
@@ -33,7 +34,10 @@ def scan(session: Session, names: Sequence[str], by: str, now: datetime) -> JobR
 
 
 def renew(session: Session, ids: Sequence[int], by: str, now: datetime) -> JobRow:
-    """Ask for these certificates to be renewed now; one that a job is at is not taken twice."""
+    """Ask for these certificates to be renewed now; one that a job is at is not taken twice.
+
+    The wish stays on record until there is a new version, whatever becomes of this job.
+    """
     rows = [_adopted(session, certificate_id) for certificate_id in dict.fromkeys(ids)]
     if not rows:
         raise Conflict("no certificate was named")
@@ -44,6 +48,8 @@ def renew(session: Session, ids: Sequence[int], by: str, now: datetime) -> JobRo
             return busy.job
     job = jobs.add(session, JobKind.RENEW, ReasonCode.REQUESTED, by, now)
     for row in idle:
+        row.wanted_at, row.wanted_by = now, by
+        schedule(session, row)
         renew_items(session, job, row, Reason(ReasonCode.REQUESTED, f"asked for by {by}"))
     return job
 

@@ -116,7 +116,8 @@ def _text(value: object) -> str:
 
 def clean(text: str) -> str:
     """Remove what moves a terminal's cursor or turns text around, and what UTF-8 cannot say."""
-    return _CONTROL.sub("", text).encode("utf-8", "replace").decode("utf-8").strip()
+    one_line = _CONTROL.sub("", text.replace("\n", " "))
+    return one_line.encode("utf-8", "replace").decode("utf-8").strip()
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -75,14 +75,16 @@ def runtime_folder(data_dir: Path) -> Path:
     return root / f"notafter-{os.getuid()}-{mark}"
 
 
-def sweep(workshop: Workshop, keep: set[str]) -> list[str]:
-    """Remove the folders of runs that are over, which a crash has left; return their names."""
+def folders(workshop: Workshop) -> set[str]:
+    """Return the runs that have a folder."""
     if not workshop.runtime.is_dir():
-        return []
-    stale = [entry for entry in workshop.runtime.iterdir() if entry.name not in keep]
-    for entry in stale:
-        shutil.rmtree(entry, ignore_errors=True)
-    return [entry.name for entry in stale]
+        return set()
+    return {entry.name for entry in workshop.runtime.iterdir()}
+
+
+def remove(workshop: Workshop, run_id: str) -> None:
+    """Remove the folder of a run that is over."""
+    shutil.rmtree(workshop.folder(run_id), ignore_errors=True)
 
 
 def _prepare(workshop: Workshop, wish: Plan, token: str, folder: Path) -> None:

@@ -84,6 +84,8 @@ def facts(session: Session, row: CertificateRow) -> RenewalFacts:
         version=versions.facts(current) if current else None,
         renew_before=None if seconds is None else timedelta(seconds=seconds),
         first_renewal_at=row.first_renewal_at,
+        wanted_at=row.wanted_at,
+        wanted_by=row.wanted_by,
         next_attempt_at=row.next_attempt_at,
         failures=row.failures,
         last_problem=row.last_problem,

@@ -105,6 +105,9 @@ class CertificateRow(Base):
     renew_before_seconds: Mapped[int | None]
     first_renewal_at: Mapped[datetime | None]
     renew_at: Mapped[datetime | None] = mapped_column(index=True)
+    #: A person's wish for a new version, until there is one: a crash must not forget it.
+    wanted_at: Mapped[datetime | None]
+    wanted_by: Mapped[str | None]
     next_attempt_at: Mapped[datetime | None]
     failures: Mapped[int] = mapped_column(default=0)
     last_problem: Mapped[str | None]

@@ -23,27 +23,26 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-
 from notafter.api import application
 from notafter.api.service import Service
+from notafter.custody import keys
+from notafter.custody.custodian import Place
 from notafter.custody.kek import KekSource
-from notafter.domain.run import RunEnd, RunState
 from notafter.domain.certificate import Challenge, ChallengeType
-from notafter.lifecycle import adopt, due, request
+from notafter.domain.run import RunEnd, RunState
+from notafter.lifecycle import account, adopt, due, request
 from notafter.lifecycle.adopt import Terms
 from notafter.lifecycle.due import Limits
 from notafter.lifecycle.record import Desk, record
 from notafter.lifecycle.record.finish import finish
 from notafter.lifecycle.unlock import unlock
 from notafter.lifecycle.work import Worker
-from notafter.custody import keys
-from notafter.custody.custodian import Place
-from notafter.lifecycle import account
 from notafter.runner import processes, results
 from notafter.runner.run import Workshop, runtime_folder
 from notafter.store import certificates, jobs
 from notafter.store.database import Database
 from notafter.store.tables import AccountRow
+
 from tests.factories import PaperCa, binding, scan_result, write_json
 
 ROOT = Path(__file__).parents[3]
@@ -173,7 +172,7 @@ class Stage:
 
     def clock(self) -> datetime:
         """The real time, plus what a test has skipped."""
-        return datetime.now(UTC) + self.offset  # noqa: TID251 -- the tests' edge
+        return datetime.now(UTC) + self.offset
 
     def worker(self) -> Worker:
         """One who carries jobs through."""

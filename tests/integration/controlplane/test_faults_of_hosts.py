@@ -6,6 +6,7 @@ from notafter.domain.job import ItemState, JobKind, Subject
 from notafter.lifecycle import request
 from notafter.store import certificates, items, jobs, servers
 from notafter.store.tables import ItemRow
+
 from tests.factories import binding
 from tests.integration.controlplane.stage import Stage, one_certificate
 

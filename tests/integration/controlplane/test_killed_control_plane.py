@@ -9,10 +9,10 @@ import signal
 from pathlib import Path
 
 import pytest
-
 from notafter.domain.job import OPEN_JOB_STATES, JobState
 from notafter.runner import processes
 from notafter.store import certificates, jobs, versions
+
 from tests.integration.controlplane.stage import ROOT, Stage, one_certificate, wait_for
 
 POINTS = [

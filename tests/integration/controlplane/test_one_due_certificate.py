@@ -6,6 +6,7 @@ from notafter.domain.job import ItemState, JobKind, JobState
 from notafter.store import certificates, deployments, jobs, lines, servers
 from notafter.store.database import Session
 from notafter.store.tables import JobRow
+
 from tests.factories import binding
 from tests.integration.controlplane.stage import Stage, one_certificate
 

@@ -122,6 +122,7 @@ def _take_over(session: Session, row: CertificateRow, version: VersionRow) -> No
         before.replaced_by_id = version.id
     row.current_version_id = version.id
     row.first_renewal_at = None
+    row.wanted_at = row.wanted_by = None
     row.next_attempt_at = None
     row.failures = 0
     row.last_problem = None

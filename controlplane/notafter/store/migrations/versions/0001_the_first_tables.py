@@ -129,6 +129,8 @@ def upgrade() -> None:
         sa.Column("renew_before_seconds", sa.Integer(), nullable=True),
         sa.Column("first_renewal_at", types.UtcDateTime(), nullable=True),
         sa.Column("renew_at", types.UtcDateTime(), nullable=True),
+        sa.Column("wanted_at", types.UtcDateTime(), nullable=True),
+        sa.Column("wanted_by", sa.Text(), nullable=True),
         sa.Column("next_attempt_at", types.UtcDateTime(), nullable=True),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("last_problem", sa.Text(), nullable=True),

@@ -1,0 +1,203 @@
+"""Renewal information as RFC 9773 has it, against a server that answers well and badly."""
+
+import ipaddress
+import json
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from notafter.ca import directory, renewal_info
+from notafter.domain.errors import CaUnreachable, NotADirectory
+
+from tests.factories import NOW, PaperCa
+
+GOOD = {
+    "suggestedWindow": {"start": "2026-12-01T00:00:00Z", "end": "2026-12-03T00:00:00Z"},
+    "explanationURL": "https://ca.example/why",
+}
+DIRECTORY = {"newNonce": "https://a", "newAccount": "https://a", "newOrder": "https://a"}
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Says what the test has put into `reply`: status, body, headers."""
+
+    reply: tuple[int, bytes, dict[str, str]] = (200, b"", {})
+
+    def do_GET(self) -> None:
+        """Answer."""
+        status, body, headers = self.reply
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class Ca:
+    """An https server with roots of its own."""
+
+    def __init__(self, url: str, root: str) -> None:
+        self.url = url
+        self.root = root
+
+    def says(self, body: object, status: int = 200, **headers: str) -> None:
+        """Answer so from now on."""
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        Answers.reply = (status, raw, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+@contextmanager
+def https(folder: Path) -> Iterator[Ca]:
+    """Serve on a port of our own, with a certificate for 127.0.0.1."""
+    paper = PaperCa()
+    key = ec.generate_private_key(ec.SECP256R1())
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(paper.name)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(NOW - timedelta(days=3000))
+        .not_valid_after(NOW + timedelta(days=3000))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=True)
+        .sign(paper.key, hashes.SHA256())
+    )
+    path = folder / "server.pem"
+    path.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        + certificate.public_bytes(Encoding.PEM),
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    server = HTTPServer(("127.0.0.1", 0), Answers)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield Ca(f"https://127.0.0.1:{server.server_port}", paper.pem)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def ca(tmp_path: Path) -> Iterator[Ca]:
+    with https(tmp_path) as made:
+        yield made
+
+
+def asked(ca: Ca, failures: int = 0) -> renewal_info.RenewalInfo:
+    return renewal_info.ask(ca.url, ca.root, "a.b", NOW, failures)
+
+
+def test_a_certificate_is_named_as_in_the_example_of_rfc_9773() -> None:
+    name = renewal_info.certificate_id("69885b6b87464041e1b37b847bd0ae2cde01c8d4", "8765" + "4321")
+    assert name == "aYhba4dGQEHhs3uEe9CuLN4ByNQ.AIdlQyE"
+
+
+def test_a_window_is_read_with_its_explanation_and_the_time_to_ask_again(ca: Ca) -> None:
+    ca.says(GOOD, Retry_After="21600")
+    info = asked(ca)
+    assert info.window is not None
+    assert info.window.end - info.window.start == timedelta(days=2)
+    assert info.explanation_url == "https://ca.example/why"
+    assert info.next_poll_at == NOW + timedelta(hours=6)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "minutes"),
+    [
+        ("0", 1),
+        ("59", 1),
+        ("3600", 60),
+        ("999999999999999999999", 360),
+        ("604800", 1440),
+        ("Sun, 22 Nov 2026 14:00:00 GMT", 120),
+        ("soon", 360),
+    ],
+)
+def test_the_time_to_ask_again_is_obeyed_within_reason(ca: Ca, retry_after: str, minutes: int) -> None:
+    ca.says(GOOD, Retry_After=retry_after)
+    assert asked(ca).next_poll_at == NOW + timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[" * 100_000,
+        [],
+        {"suggestedWindow": 7},
+        {"suggestedWindow": {"start": "2026-12-03T00:00:00Z", "end": "2026-12-01T00:00:00Z"}},
+        {"suggestedWindow": {"start": "2026-12-01T00:00:00", "end": "2026-12-03T00:00:00"}},
+        {"suggestedWindow": {"start": "0001-01-01T00:00:00+14:00", "end": "2026-12-03T00:00:00Z"}},
+    ],
+)
+def test_nonsense_counts_as_no_window_and_is_asked_again_in_six_hours(ca: Ca, body: object) -> None:
+    ca.says(body)
+    info = asked(ca)
+    assert info.window is None
+    assert info.next_poll_at == NOW + timedelta(hours=6)
+
+
+def test_a_ca_in_trouble_is_asked_again_later_each_time(ca: Ca) -> None:
+    ca.says({}, 503)
+    waits = [asked(ca, failures).next_poll_at - NOW for failures in range(10)]
+    assert waits == sorted(waits)
+    assert waits[0] == timedelta(minutes=5)
+    assert waits[-1] == timedelta(hours=6)
+
+
+def test_an_answer_without_end_is_cut(ca: Ca) -> None:
+    ca.says(b"x" * 2_000_000)
+    assert asked(ca).failed
+
+
+def test_a_ca_whose_roots_are_not_given_is_not_trusted(ca: Ca) -> None:
+    ca.says(DIRECTORY)
+    with pytest.raises(CaUnreachable, match="does not answer"):
+        directory.read(ca.url, None)
+
+
+def test_a_directory_is_read(ca: Ca) -> None:
+    ca.says({**DIRECTORY, "renewalInfo": ca.url, "meta": {"profiles": {"short": "6 days"}}})
+    found = directory.read(ca.url, ca.root)
+    assert (found.renewal_info, found.profiles) == (ca.url, ("short",))
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "told"),
+    [({}, 200, "lacks newNonce"), (b"hello", 200, "answers 200"), (DIRECTORY, 404, "answers 404")],
+)
+def test_an_address_that_is_no_directory_says_why(ca: Ca, body: object, status: int, told: str) -> None:
+    ca.says(body, status)
+    with pytest.raises(NotADirectory, match=told):
+        directory.read(ca.url, ca.root)
+
+
+def test_redirects_are_not_followed(ca: Ca) -> None:
+    ca.says({}, 302, Location="https://127.0.0.1:1/dir")
+    with pytest.raises(NotADirectory, match="answers 302"):
+        directory.read(ca.url, ca.root)
+
+
+def test_plain_http_and_a_dead_port_are_refused_by_name() -> None:
+    with pytest.raises(NotADirectory, match="not an https address"):
+        directory.read("http://127.0.0.1/dir", None)
+    with pytest.raises(CaUnreachable, match=r"127\.0\.0\.1:1/dir"):
+        directory.read("https://127.0.0.1:1/dir", None)
