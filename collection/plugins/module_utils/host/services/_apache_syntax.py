@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from . import _reading
 
+_NAME = re.compile(r"[^ \t\r\n\v\f]*")
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 BLANK = " \t\r\n\v\f"
 _INCLUDE_DEPTH = 40
@@ -263,7 +264,7 @@ class Reading:
 
     def _directive(self, line: Line, host: Host) -> None:
         """Obeys a directive that matters while reading, keeps one that matters later."""
-        name = line.text.split(None, 1)[0].lower()
+        name = _NAME.findall(line.text)[0].lower()
         if name in _WANTED:
             arguments = [self.resolved(word) for word in words(line.text)[1:]]
             host.directives.append(Directive(name, arguments, line.file, line.number))

@@ -13,7 +13,11 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 _BLANK = " \t\r\v\f"
 _SPECIAL = re.compile(r"[\\'\"#]")
 _UNQUOTED = re.compile(r"[^ \t\r\v\f]+")
-_PLAIN = re.compile(r"[^\\'\"# \t\r\v\f]+")
+_RUN = {
+    "": re.compile(r"[^\\'\"# \t\r\v\f]+"),
+    '"': re.compile(r'[^\\"$]+'),
+    "'": re.compile(r"[^']+"),
+}
 _VARIABLE = re.compile(
     r"\$(?:\{(\.?[A-Za-z_][A-Za-z0-9_]*)(\[\*\])?(?:-([^}]*))?\}|(\.?[A-Za-z_][A-Za-z0-9_]*))"
 )
@@ -40,11 +44,12 @@ def words(line: str, environment: Environment) -> List[str]:
     cutter = _Cutter(line, environment)
     while cutter.step():
         pass
-    return cutter.found if cutter.current is None else [*cutter.found, cutter.current]
+    cutter.end()
+    return cutter.found
 
 
 class _Cutter:
-    """Cuts one line; `current` is the word under way, "" when it is empty but quoted."""
+    """Cuts one line; `parts` is the word under way: [""] when it is empty but quoted, [] between words."""
 
     def __init__(self, line: str, environment: Environment) -> None:
         self.line = line
@@ -52,7 +57,7 @@ class _Cutter:
         self.at = 0
         self.quote = ""
         self.found: List[str] = []
-        self.current: Optional[str] = None
+        self.parts: List[str] = []
 
     def step(self) -> bool:
         """Takes the next piece of the line; False when the line or what counts of it is over."""
@@ -69,22 +74,23 @@ class _Cutter:
             self.quote = "" if self.quote else sign
             self._add("", 1)
         elif not self.quote and sign in _BLANK:
-            self._end()
+            self.end()
             self.at += 1
         else:
-            match = None if self.quote else _PLAIN.match(self.line, self.at)
+            match = _RUN[self.quote].match(self.line, self.at)
             text = match.group() if match else sign
             self._add(text, len(text))
         return True
 
-    def _add(self, text: str, width: int) -> None:
-        self.current = (self.current or "") + text
-        self.at += width
+    def end(self) -> None:
+        """Ends the word under way."""
+        if self.parts:
+            self.found.append("".join(self.parts))
+        self.parts = []
 
-    def _end(self) -> None:
-        if self.current is not None:
-            self.found.append(self.current)
-        self.current = None
+    def _add(self, text: str, width: int) -> None:
+        self.parts.append(text)
+        self.at += width
 
     def _escape(self) -> None:
         """Takes an escape: a control sign, a sign by its code, else the sign itself."""
@@ -103,8 +109,8 @@ class _Cutter:
         first, *others = _value(match, self.environment)
         self._add(first, match.end() - self.at)
         for part in others:
-            self._end()
-            self.current = part
+            self.end()
+            self._add(part, 0)
 
 
 def _value(match: Any, environment: Environment) -> List[str]:

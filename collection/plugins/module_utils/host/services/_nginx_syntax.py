@@ -201,6 +201,7 @@ class Parser:
         if ended != END:
             self.warn(ended, file, line)
         elif directive is not None:
-            self.warn('"%s" has no ";" at its end' % directive.name[:60], file, directive.line)
+            what = directive.name if re.fullmatch(r"[a-z0-9_]{1,60}", directive.name) else "a line"
+            self.warn('%s has no ";" at its end' % what, file, directive.line)
         elif depth > 1:
             self.warn('the file ends inside a block: "}" is missing', file, line)
