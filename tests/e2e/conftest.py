@@ -1,0 +1,118 @@
+"""The whole product on a small fleet: real hosts, a real CA, and a control plane that can be killed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.lab.fleets import SMALL
+from tests.lab.lab import Lab
+from tests.plane import ENDED, ControlPlane
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.lab.fleet import Site
+
+HOST_FAILPOINT = "/run/notafter-failpoint"
+
+
+class Story:
+    """A fleet under a control plane, and the questions that every story ends with."""
+
+    def __init__(self, lab: Lab, plane: ControlPlane) -> None:
+        self.lab = lab
+        self.plane = plane
+
+    def site(self, key: str) -> Site:
+        """One site of the fleet."""
+        return self.lab.site(key)
+
+    def certificate(self, key: str) -> dict[str, Any]:
+        """What the control plane knows of a site's certificate."""
+        return self.plane.certificate_of(self.site(key))
+
+    def renew(self, *keys: str) -> dict[str, str]:
+        """Asks for renewals; returns the fingerprints that were current before."""
+        before = {key: self.certificate(key) for key in keys}
+        for one in before.values():
+            self.plane.ask("POST", f"/api/v1/certificates/{one['id']}/renew")
+        return {key: one["fingerprint"] for key, one in before.items()}
+
+    def settled(self) -> bool:
+        """Whether no job is open."""
+        page = self.plane.ask("GET", "/api/v1/jobs?limit=20")
+        return all(job["state"] in ENDED for job in page["items"])
+
+    def served(self, key: str) -> set[str]:
+        """What clients get from every host of a site."""
+        site = self.site(key)
+        return {self.lab.served_site(site, host) for host in site.hosts}
+
+    def done(self, before: dict[str, str]) -> bool:
+        """Whether each of these certificates is new, on record, and served everywhere."""
+        if not self.settled():
+            return False
+        for key, old in before.items():
+            newest = self.certificate(key)["fingerprint"]
+            if newest == old or self.served(key) != {newest}:
+                return False
+        return True
+
+    def wait_until_done(self, before: dict[str, str], seconds: float = 150) -> None:
+        """Waits until the work is finished, by however many ticks."""
+        self.plane.wait_until(
+            lambda: self.done(before), f"{', '.join(before)} are not renewed and served", seconds
+        )
+
+    def newest_job(self, kind: str) -> dict[str, Any]:
+        """The newest job of a kind, with its items."""
+        return next(job for job in self.plane.jobs() if job["kind"] == kind)
+
+    def left_processes(self) -> list[int]:
+        """Processes of runs that are still there: each has the run's mark in its environment."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            try:
+                environment = (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            inside = f"NOTAFTER_INVENTORY={self.lab.inventory}".encode() in environment
+            if b"NOTAFTER_RUN=" in environment and (inside or str(self.plane.folder).encode() in environment):
+                found.append(int(entry.name))
+        return found
+
+    def forget_failpoints(self) -> None:
+        """Takes away failpoints that were not met."""
+        for host in self.lab.hosts.values():
+            host.run(["rm", "-f", HOST_FAILPOINT])
+
+
+@pytest.fixture(scope="session")
+def told_story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    """The fleet once scanned and adopted; certificates of the CA's default profile: nothing is due by itself."""
+    folder = tmp_path_factory.mktemp("plane")
+    with Lab.up(f"e2e-{os.getpid()}", SMALL, initial_validity=86400 * 80) as lab:
+        with ControlPlane(lab, folder, profile="default") as plane:
+            plane.prepare_issuer()
+            plane.set_up()
+            plane.start()
+            plane.scan()
+            plane.adopt(lab.sites)
+            yield Story(lab, plane)
+
+
+@pytest.fixture
+def story(told_story: Story) -> Iterator[Story]:
+    """The story before and after a test: the control plane runs, nothing is open, no failpoint is set."""
+    plane = told_story.plane
+    if plane.process is None or plane.process.poll() is not None:
+        plane.start()
+    plane.wait_until(told_story.settled, "a job of an earlier test does not end", 120)
+    yield told_story
+    told_story.forget_failpoints()

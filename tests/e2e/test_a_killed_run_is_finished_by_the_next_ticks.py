@@ -1,0 +1,118 @@
+"""K1, K6: `kill -9` of the control plane, of Ansible and of the host program, between due and served.
+
+After a restart the next ticks finish the work: no host without a working certificate (I1), no
+version lost (I2), at most one extra order (I3), every job ended (I4), nothing left running.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.conftest import HOST_FAILPOINT
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Story
+
+PLANE_POINTS = [
+    "work.claimed",
+    "signing.made",
+    "signing.stored",
+    "work.token_stored",
+    "run.started",
+    "record.before",
+    "record.uncommitted",
+    "record.committed",
+    "record.before:kill:2",
+    "record.committed:kill:2",
+    "work.ran",
+    "finish.before",
+]
+ISSUER_POINTS = ["before-acme-sh", "signed", "before-answer"]
+TARGET_POINTS = ["staged", "swapped-0", "tested", "reloaded", "verified", "committed"]
+
+
+def point_for(words: str) -> str:
+    """A failpoint of the control plane that kills unless it says otherwise."""
+    return words if ":" in words else f"{words}:kill"
+
+
+@pytest.mark.parametrize("point", PLANE_POINTS)
+def test_k1_the_control_plane_is_killed(story: Story, point: str) -> None:
+    plane = story.plane
+    orders = story.lab.ca.orders()
+    plane.stop()
+    plane.start({"NOTAFTER_FAILPOINT": point_for(point)})
+    before = story.renew("www")
+    plane.wait_for_death()
+    assert story.served("www"), "a client is still served"
+    plane.start()
+    story.wait_until_done(before)
+    assert story.lab.ca.orders() - orders in (1, 2)
+    assert len(new_versions(story, "www", before)) == 1
+    assert story.left_processes() == []
+
+
+@pytest.mark.parametrize("point", ISSUER_POINTS)
+def test_k1_the_host_program_is_killed_while_it_signs(story: Story, point: str) -> None:
+    orders = story.lab.ca.orders()
+    story.lab.hosts["issuer"].write(HOST_FAILPOINT, f"{point}:kill")
+    before = story.renew("apps")
+    story.wait_until_done(before)
+    assert story.lab.ca.orders() - orders in (1, 2)
+    assert len(new_versions(story, "apps", before)) == 1
+
+
+@pytest.mark.parametrize("point", TARGET_POINTS)
+def test_k1_the_host_program_is_killed_while_it_deploys(story: Story, point: str) -> None:
+    orders = story.lab.ca.orders()
+    story.lab.hosts["haproxy1"].write(HOST_FAILPOINT, f"{point}:kill")
+    before = story.renew("edge")
+    story.wait_until_done(before)
+    assert story.lab.ca.orders() - orders == 1, "a failed deploy never leads to another order"
+
+
+@pytest.mark.parametrize(
+    ("host", "point"), [("issuer", "before-acme-sh"), ("web1", "staged"), ("web1", "reloaded")]
+)
+def test_k6_ansible_is_killed(story: Story, host: str, point: str) -> None:
+    orders = story.lab.ca.orders()
+    story.lab.hosts[host].write(HOST_FAILPOINT, f"{point}:sleep=3")
+    before = story.renew("www")
+    story.plane.wait_until(
+        lambda: not story.lab.hosts[host].exists(HOST_FAILPOINT), "the run does not get there", 60
+    )
+    assert kill_ansible(story) > 0
+    story.wait_until_done(before)
+    assert story.lab.ca.orders() - orders in (1, 2)
+    assert len(new_versions(story, "www", before)) == 1
+    assert story.left_processes() == []
+
+
+def kill_ansible(story: Story) -> int:
+    """SIGKILL for every ansible-playbook of this control plane's runs; how many there were."""
+    killed = 0
+    for pid in story.left_processes():
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"ansible-playbook" in words:
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
+    return killed
+
+
+def new_versions(story: Story, key: str, before: dict[str, str]) -> list[str]:
+    """The versions that were made since: none may be lost, none made twice."""
+    fingerprints = [version["fingerprint"] for version in story.certificate(key)["versions"]]
+    order = sorted(
+        story.certificate(key)["versions"], key=lambda version: version["created_at"], reverse=True
+    )
+    newest_first = [version["fingerprint"] for version in order]
+    assert before[key] in fingerprints
+    return newest_first[: newest_first.index(before[key])]
