@@ -21,9 +21,7 @@ _PLACES = (
     ("mod_md", re.compile(r"/md/domains/")),
 )
 _STAMPED = re.compile(r"(cert|chain|fullchain|privkey)-\d{10}\.pem$")
-_ACME_SH_FILES = re.compile(
-    r"^Le_Real(?:Cert|Key|FullChain|CA)(?:Cert|Chain)?Path='?([^'\n]*)'?", re.MULTILINE
-)
+_ACME_SH_FILES = re.compile(r"^Le_Real\w*Path='?([^'\n]+)", re.MULTILINE)
 _CERTBOT_FILES = re.compile(r"^(?:cert|privkey|chain|fullchain)\s*=\s*(\S.*?)\s*$", re.MULTILINE)
 _TRACE_LIMIT = 64 * 1024
 _TRACES_LIMIT = 2000

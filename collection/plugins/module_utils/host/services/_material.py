@@ -237,6 +237,10 @@ def _pem(der: bytes) -> str:
     return "-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n" % lines
 
 
+# OpenSSL keeps a certificate for each kind of key: a key of another kind has "no certificate".
+_MISFITS = ("MISMATCH", "NO_CERTIFICATE_ASSIGNED", "NO_PRIVATE_KEY_ASSIGNED")
+
+
 class _Encrypted(Exception):
     """The private key asks for a pass phrase."""
 
@@ -261,7 +265,7 @@ def _misfit(certificate: str, key: str) -> List[Tuple[str, str]]:
         return [("unresolved", "the private key in %s is encrypted: whether it fits is not known" % key)]
     except ssl.SSLError as error:
         reason = error.reason or str(error)
-        if "MISMATCH" in reason:
+        if any(sign in reason for sign in _MISFITS):
             return [("key_mismatch", "the private key in %s is not that of %s" % (key, certificate))]
         return [("malformed", "%s and %s cannot be loaded: %s" % (certificate, key, reason))]
     except (OSError, ValueError) as error:

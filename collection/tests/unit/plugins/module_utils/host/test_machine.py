@@ -1,0 +1,160 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which processes are a server's, and which of them may be believed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import typing as t
+
+import pytest
+from ansible_collections.notafter.tls.plugins.module_utils.host import services
+from ansible_collections.notafter.tls.plugins.module_utils.host.errors import HostError
+from ansible_collections.notafter.tls.plugins.module_utils.host.services import _machine
+from ansible_collections.notafter.tls.tests.unit.plugins.scanning import FakeMachine, said
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES = ("apache2",)
+
+
+def test_masters_are_those_that_no_other_has_started(machine: FakeMachine) -> None:
+    machine.process(10, "apache2", "apache2", "-k", "start")
+    machine.process(11, "apache2", "apache2", "-k", "start", parent=10)
+    machine.process(20, "apache2", "apache2", "-d", "/etc/apache2-b")
+    machine.process(30, "bash", "bash")
+    assert [one.pid for one in machine.masters(NAMES)] == [10, 20]
+    assert machine.masters(NAMES)[1].arguments == ["apache2", "-d", "/etc/apache2-b"]
+
+
+def test_a_process_that_has_ended_is_none(machine: FakeMachine) -> None:
+    machine.process(10, "apache2", "apache2")
+    (machine.root / "proc" / "10" / "status").write_text("State:\tZ (zombie)\nPPid:\t1\nUid:\t0\n")
+    machine.process(11, "apache2", "apache2")
+    (machine.root / "proc" / "11" / "status").unlink()
+    assert machine.processes(NAMES) == []
+
+
+def test_a_process_in_a_container_is_not_ours(machine: FakeMachine) -> None:
+    machine.process(10, "apache2", "apache2")
+    status = machine.root / "proc" / "10" / "status"
+    status.write_text(status.read_text().replace("NSpid:\t10", "NSpid:\t10\t1"))
+    assert machine.processes(NAMES) == []
+
+
+def test_a_process_in_another_root_is_not_ours_but_one_in_its_own_chroot_is(machine: FakeMachine) -> None:
+    machine.process(10, "apache2", "apache2")
+    root = machine.root / "proc" / "10" / "root"
+    root.unlink()
+    root.symlink_to(str(machine.root))
+    assert [one.pid for one in machine.processes(NAMES)] == [10]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has something to lose")
+@pytest.mark.parametrize("lie", ["another user", "another program", "a program that others may write"])
+def test_root_believes_only_what_is_root_s(machine: FakeMachine, lie: str) -> None:
+    machine.process(10, "apache2", "apache2", uid=1000 if lie == "another user" else 0)
+    if lie == "another program":
+        exe = machine.root / "proc" / "10" / "exe"
+        exe.unlink()
+        exe.symlink_to("/usr/bin/env")
+    if lie == "a program that others may write":
+        (machine.root / "bin" / "apache2").chmod(0o777)
+    assert machine.masters(NAMES) == []
+    assert [one.pid for one in machine.strangers(NAMES)] == [10]
+
+
+def test_a_service_of_systemd_may_run_as_any_user(machine: FakeMachine) -> None:
+    machine.with_systemd()
+    machine.process(10, "apache2", "apache2", uid=1000, unit="apache2.service")
+    assert [one.pid for one in machine.masters(NAMES)] == [10]
+    assert machine.unit(machine.masters(NAMES)[0]) == "apache2.service"
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "expected"),
+    [
+        ("0::/system.slice/nginx.service", "nginx.service"),
+        ("1:name=systemd:/system.slice/nginx@a.service\n0::/", "nginx@a.service"),
+        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.service", None),
+        ("0::/user.slice/session-1.scope", None),
+        ("3:cpu,cpuacct:/system.slice/other.service\n0::/", None),
+        ("nonsense", None),
+        ("", None),
+    ],
+)
+def test_the_unit_of_a_process(machine: FakeMachine, cgroup: str, expected: str | None) -> None:
+    machine.process(10, "apache2", "apache2")
+    (machine.root / "proc" / "10" / "cgroup").write_text(cgroup + "\n")
+    (process,) = machine.processes(NAMES)
+    assert machine.unit(process) is None
+    machine.with_systemd()
+    assert machine.unit(process) == expected
+
+
+def test_a_program_that_was_replaced_while_it_runs_is_found_at_its_place(machine: FakeMachine) -> None:
+    machine.process(10, "apache2", "apache2")
+    (process,) = machine.processes(NAMES)
+    exe = machine.root / "proc" / "10" / "exe"
+    exe.unlink()
+    exe.symlink_to(f"{machine.root}/bin/apache2 (deleted)")
+    assert machine.executable(process) == f"{machine.root}/bin/apache2"
+    (machine.root / "bin" / "apache2").unlink()
+    assert machine.executable(process) is None
+
+
+def test_what_cannot_be_run_answers_nothing() -> None:
+    machine = _machine.Machine()
+    assert machine.ask(["/no/such/program"]) is None
+    assert machine.ask(["/bin/\0"]) is None
+
+
+def test_systemd_reloads_only_what_it_knows_to_reload(machine: FakeMachine) -> None:
+    machine.with_systemd()
+    machine.process(10, "apache2", "apache2", unit="apache2.service")
+    (process,) = machine.processes(NAMES)
+    assert machine.reload_by_systemd(process) is None
+    machine.answers[("systemctl", "show", "--property=CanReload", "apache2.service")] = said(
+        "CanReload=yes\n"
+    )
+    assert machine.reload_by_systemd(process) == ["systemctl", "reload", "apache2.service"]
+
+
+def test_this_very_process_is_seen_in_the_real_proc(tmp_path: Path) -> None:
+    program = tmp_path / "nginx"
+    program.symlink_to("/bin/sleep")
+    with subprocess.Popen([str(program), "60"]) as sleeping:
+        try:
+            machine = _machine.Machine()
+            found = [one for one in machine.processes(("nginx",)) if one.pid == sleeping.pid]
+            assert [(one.parent, one.user, one.arguments[1:]) for one in found] == [
+                (os.getpid(), os.getuid(), ["60"])
+            ]
+            assert machine.executable(found[0]) == os.path.realpath("/bin/sleep")
+            assert machine.may_ask_as(found[0])
+            assert machine.folder(found[0]) == os.getcwd()  # noqa: PTH109
+            assert machine.environment(found[0]).get("PATH") == os.environ.get("PATH")
+        finally:
+            sleeping.kill()
+
+
+def test_a_kind_of_server_that_nobody_knows_is_named() -> None:
+    with pytest.raises(HostError, match="no kind of server is called 'iis'; known: apache, haproxy, nginx"):
+        services.get("iis")
+
+
+def test_every_kind_says_what_it_promises(machine: FakeMachine) -> None:
+    for name in services.KINDS:
+        service = services.get(name, machine)
+        assert service.name == name
+        assert not service.found()
+        assert not service.running()
+        assert service.version() is None
+        assert service.reload_commands() == []
+        assert all(isinstance(word, str) for argv in service.test_commands() for word in argv)
+        assert isinstance(service.command_environment(), dict)
+    assert sys.version_info >= (3, 6)

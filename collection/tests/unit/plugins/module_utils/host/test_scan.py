@@ -1,0 +1,199 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The scan as a whole: one answer, whatever a host holds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.notafter.tls.plugins.module_utils.host import scan, services
+from ansible_collections.notafter.tls.plugins.module_utils.host.services import _base, _reading
+from ansible_collections.notafter.tls.tests.unit.plugins.scanning import FakeMachine, Issue, Made, said
+
+if t.TYPE_CHECKING:
+    import os
+
+    from ansible_collections.notafter.tls.plugins.module_utils.host.services._report import Report
+
+HOST = Path(scan.__file__).resolve().parent
+OLD_PYTHONS = sorted(Path.home().glob(".pyenv/versions/3.6*/bin/python"))
+
+
+def test_an_answer_has_what_the_contract_says_before_the_controller_has_seen_it() -> None:
+    answer = scan.run({"op": "scan", "timeout": 30})
+    assert set(answer) == {"server", "bindings", "certificates", "chains", "warnings"}
+    assert {"hostname", "services"} < set(answer["server"])
+    json.dumps(answer)
+
+
+def test_only_the_services_asked_for_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def get(name: str) -> _Absent:
+        asked.append(name)
+        return _Absent()
+
+    monkeypatch.setattr(scan.services, "get", get)
+    assert scan.run({"services": ["nginx"]})["server"]["services"] == []
+    assert asked == ["nginx"]
+    scan.run({})
+    assert asked == ["nginx", *services.KINDS]
+
+
+class _Absent(_base.Service):
+    def found(self) -> bool:
+        return False
+
+
+class _Broken(_base.Service):
+    """A kind of server whose scan ends early, after it has found something."""
+
+    name = "broken"
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(FakeMachine.__new__(FakeMachine))
+        self.error = error
+
+    def found(self) -> bool:
+        return True
+
+    def running(self) -> bool:
+        return False
+
+    def version(self) -> str | None:
+        return None
+
+    def scan(self, report: Report) -> None:
+        report.binding("broken", "x", 1, None, problems=[("unresolved", "why")])
+        raise self.error
+
+
+def test_what_was_found_before_the_time_was_over_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        scan.services, "get", lambda _name: _Broken(_reading.Exhausted("the time for the scan is over"))
+    )
+    answer = scan.run({"services": ["broken"]})
+    assert len(answer["bindings"]) == 1
+    assert [one["message"] for one in answer["warnings"]] == [
+        "the scan of broken is not complete: the time for the scan is over"
+    ]
+    assert answer["server"]["services"] == [{"name": "broken", "version": None, "running": False}]
+
+
+def test_a_file_of_two_servers_has_one_kind(report: Report, tmp_path: Path, issue: Issue) -> None:
+    certificate, key = issue("a.test").save(tmp_path)
+    (tmp_path / "chain").write_text(issue("ca").pem)
+    (tmp_path / "link").symlink_to("shop.crt")
+    report.binding("apache", "a", 1, str(certificate), str(key), str(tmp_path / "chain"))
+    assert report.bindings[0]["files"][0]["kind"] == "leaf"
+    report.binding("nginx", "n", 1, str(tmp_path / "link"), str(key))
+    scan.answer(report, {"addresses": []})
+    assert [binding["files"][0]["kind"] for binding in report.bindings] == ["fullchain", "fullchain"]
+
+
+def test_a_certificate_is_sent_once_and_a_chain_once(
+    report: Report, tmp_path: Path, issue: Issue, authority: Made
+) -> None:
+    shared = issue("a.test", by=authority)
+    other = issue("b.test", by=authority)
+    for number, made in enumerate((shared, shared, other)):
+        certificate, key = made.save(tmp_path, str(number))
+        report.binding("nginx", "n", number, str(certificate), str(key))
+    answer = scan.answer(report, {"addresses": []})
+    assert answer["certificates"] == {
+        shared.fingerprint: {"pem": shared.pem},
+        other.fingerprint: {"pem": other.pem},
+    }
+    assert list(answer["chains"].values()) == [authority.pem]
+    assert len({binding["chain"] for binding in answer["bindings"]}) == 1
+
+
+def test_every_address_is_asked_where_this_server_answers(report: Report) -> None:
+    report.listens("nginx", ["*:443", "127.0.0.1:443", "10.0.0.1:443", "*:444", "[::]:445", "[::1]:445"])
+    report.binding("nginx", "n", 1, None, listeners=["*:443", "*:444", "127.0.0.1:443", "[::]:445"])
+    report.binding("haproxy", "h", 1, None, listeners=["*:443"])
+    answer = scan.answer(report, {"addresses": ["10.0.0.1", "10.0.0.2"]})
+    assert [one["listeners"] for one in answer["bindings"]] == [
+        ["10.0.0.2:443", "*:444", "127.0.0.1:443"],
+        ["*:443"],
+    ]
+
+
+def test_warnings_are_said_once_and_not_without_end(report: Report) -> None:
+    for number in range(1000):
+        report.warning(f"warning {number % 700}", "file", 1)
+    answer = scan.answer(report, {"addresses": []})
+    assert len(answer["warnings"]) == 501
+    assert answer["warnings"][-1]["message"] == "200 more warnings"
+
+
+def test_ten_thousand_virtual_hosts_take_linear_time(
+    tmp_path: Path, machine: FakeMachine, report: Report, issue: Issue
+) -> None:
+    made = issue("a.test")
+    made.save(tmp_path)
+    pairs = f"ssl_certificate {tmp_path}/shop.crt; ssl_certificate_key {tmp_path}/shop.key;"
+    for part in range(10):
+        (tmp_path / f"{part}.conf").write_text(
+            "".join(
+                f"server {{ listen 443 ssl; server_name h{part}-{number}.test; {pairs}"
+                " location / { return 204; } }\n"
+                for number in range(1000)
+            )
+        )
+    (tmp_path / "nginx.conf").write_text("http { include *.conf; }".replace("*", "[0-9]"))
+    machine.program("nginx")
+    machine.answers[("nginx", "-V")] = said(stderr=f"configure arguments: --conf-path={tmp_path}/nginx.conf")
+    start = time.monotonic()
+    services.get("nginx", machine).scan(report)
+    answer = scan.answer(report, {"addresses": []})
+    assert len(answer["bindings"]) == 10000
+    assert len(answer["certificates"]) == 1
+    assert time.monotonic() - start < 20
+
+
+def test_a_scan_changes_nothing_on_the_disk(
+    tmp_path: Path, machine: FakeMachine, report: Report, issue: Issue
+) -> None:
+    folder = tmp_path / "etc"
+    issue("a.test").save(folder)
+    (folder / "nginx.conf").write_text(
+        "http { server { listen 443 ssl; ssl_certificate shop.crt; ssl_certificate_key shop.key; } }"
+    )
+    machine.program("nginx")
+    machine.answers[("nginx", "-V")] = said(stderr=f"configure arguments: --conf-path={folder}/nginx.conf")
+
+    def tree() -> list[tuple[str, os.stat_result]]:
+        return sorted((str(path), path.stat()) for path in folder.rglob("*"))
+
+    before = tree()
+    services.get("nginx", machine).scan(report)
+    assert len(report.bindings) == 1
+    assert tree() == before
+
+
+@pytest.mark.parametrize(
+    "python", [sys.executable, *map(str, OLD_PYTHONS)], ids=lambda path: Path(path).parent.parent.name
+)
+def test_it_runs_on_the_oldest_python_that_targets_have(python: str) -> None:
+    program = (
+        "import sys, json; sys.path.insert(0, sys.argv[1])\n"
+        "from host import scan, services\n"
+        "assert [services.get(kind).test_commands() for kind in services.KINDS]\n"
+        "print(json.dumps(scan.run({'timeout': 20})))"
+    )
+    done = subprocess.run(
+        [python, "-I", "-S", "-B", "-c", program, str(HOST.parent)],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "bindings" in json.loads(done.stdout)
