@@ -104,7 +104,6 @@ class PaperCa:
         csr_pem: str | None = None,
     ) -> str:
         """A certificate for the names, for a new key or for the key of a request."""
-        public: object
         if csr_pem is not None:
             public = x509.load_pem_x509_csr(csr_pem.encode()).public_key()
         elif rsa_key:
@@ -116,7 +115,7 @@ class PaperCa:
             x509.CertificateBuilder()
             .subject_name(x509.Name([]))
             .issuer_name(self.name)
-            .public_key(public)  # type: ignore[arg-type]
+            .public_key(public)
             .serial_number(x509.random_serial_number())
             .not_valid_before(not_before)
             .not_valid_after(not_before + life)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from notafter.api.schema import Output
+from notafter.api.schema import Id, Output
 from notafter.api.service import Bearer, ServiceDep
 from notafter.domain.errors import NotAuthenticated
 from notafter.lifecycle import handout
@@ -42,7 +42,7 @@ def credentials(
     desk: ServiceDep,
     bearer: Bearer,
     response: Response,
-    job_id: int,
+    job_id: Id,
     certificate: str,
 ) -> Credentials:
     """Give the signing task its account and its DNS variables."""
@@ -61,7 +61,7 @@ def bundle(  # noqa: PLR0913, PLR0917 -- FastAPI's way to take parts of a reques
     desk: ServiceDep,
     bearer: Bearer,
     response: Response,
-    job_id: int,
+    job_id: Id,
     certificate: str,
     fingerprint: Annotated[str | None, Query(pattern="^[0-9a-f]{64}$")] = None,
 ) -> Bundle:
@@ -78,7 +78,7 @@ def bundle(  # noqa: PLR0913, PLR0917 -- FastAPI's way to take parts of a reques
     )
 
 
-def _opened(session: Session, bearer: Bearer, job_id: int) -> JobRow:
+def _opened(session: Session, bearer: Bearer, job_id: Id) -> JobRow:
     if bearer is None:
         raise NotAuthenticated("a job's token is needed")
     return handout.opened_by(session, job_id, bearer.credentials)

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from notafter.api.jobs import JobShort, short
-from notafter.api.schema import After, Input, Limit, Output, Page
+from notafter.api.schema import After, Id, Input, Limit, Output, Page
 from notafter.api.service import Caller, ServiceDep
 from notafter.domain.certificate import Challenge, ChallengeType, Health, HttpMode, KeyType, health
 from notafter.domain.deployment import Sync, sync, why_deploy
@@ -137,14 +137,14 @@ def page(desk: ServiceDep, _: Caller, after: After = 0, limit: Limit = 50) -> Pa
 
 
 @router.get("/{certificate_id}")
-def detail(desk: ServiceDep, _: Caller, certificate_id: int) -> Certificate:
+def detail(desk: ServiceDep, _: Caller, certificate_id: Id) -> Certificate:
     """Show one certificate, its versions and where it serves."""
     with desk.database.read() as session:
         return _detail(session, certificates.get(session, certificate_id), desk.clock())
 
 
 @router.post("/{certificate_id}/adopt")
-def adopt_one(desk: ServiceDep, _: Caller, certificate_id: int, wish: AdoptWish) -> Certificate:
+def adopt_one(desk: ServiceDep, _: Caller, certificate_id: Id, wish: AdoptWish) -> Certificate:
     """Adopt a certificate: from here on it renews by itself."""
     now = desk.clock()
     with desk.database.write() as session:
@@ -153,7 +153,7 @@ def adopt_one(desk: ServiceDep, _: Caller, certificate_id: int, wish: AdoptWish)
 
 
 @router.post("/{certificate_id}/renew", status_code=HTTPStatus.ACCEPTED)
-def renew(desk: ServiceDep, who: Caller, certificate_id: int) -> JobShort:
+def renew(desk: ServiceDep, who: Caller, certificate_id: Id) -> JobShort:
     """Ask for a renewal now; asking again while a job is at it gives the same job."""
     with desk.database.write() as session:
         job = short(request.renew(session, [certificate_id], who, desk.clock()))
@@ -162,7 +162,7 @@ def renew(desk: ServiceDep, who: Caller, certificate_id: int) -> JobShort:
 
 
 @router.post("/{certificate_id}/verify", status_code=HTTPStatus.ACCEPTED)
-def verify(desk: ServiceDep, who: Caller, certificate_id: int) -> JobShort:
+def verify(desk: ServiceDep, who: Caller, certificate_id: Id) -> JobShort:
     """Ask what is really served where this certificate should be."""
     with desk.database.write() as session:
         job = short(request.verify(session, [certificate_id], who, desk.clock()))

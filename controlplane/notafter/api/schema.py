@@ -2,7 +2,7 @@
 
 from typing import Annotated, Generic, TypeVar
 
-from fastapi import Query
+from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict
 
 T = TypeVar("T")
@@ -27,6 +27,9 @@ class Page(BaseModel, Generic[T]):
     next: int | None
 
 
+_MOST = 2**53
+
+Id = Annotated[int, Path(ge=1, le=_MOST)]
 Limit = Annotated[int, Query(ge=1, le=200)]
-After = Annotated[int, Query(ge=0, le=2**53)]
-Before = Annotated[int | None, Query(ge=1, le=2**53)]
+After = Annotated[int, Query(ge=0, le=_MOST)]
+Before = Annotated[int | None, Query(ge=1, le=_MOST)]

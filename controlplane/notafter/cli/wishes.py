@@ -9,6 +9,7 @@ from notafter.app.rooms import clock
 from notafter.cli.answer import AsJson, as_text, rooms, say
 from notafter.domain.certificate import Challenge, ChallengeType, HttpMode, KeyType
 from notafter.domain.errors import InvalidInput
+from notafter.domain.names import numbered
 from notafter.lifecycle import adopt, due, request
 from notafter.lifecycle.adopt import Terms
 from notafter.store import accounts
@@ -94,7 +95,7 @@ def verify(ids: Annotated[list[str], typer.Argument(metavar="CERTIFICATE")]) -> 
 
 
 def _number(text: str) -> int:
-    number = text.removeprefix("crt-")
-    if not number.isdecimal():
+    number = numbered("crt", text if text.startswith("crt-") else f"crt-{text}")
+    if number is None:
         raise InvalidInput(f"{text!r} is no certificate: they are named like crt-17")
-    return int(number)
+    return number

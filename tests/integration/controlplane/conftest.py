@@ -5,8 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.integration.controlplane.stage import Stage
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_logs() -> None:
+    """Log one plain line an event: drawn tracebacks take seconds."""
+    structlog.configure(processors=[structlog.processors.JSONRenderer(default=str)])
 
 
 @pytest.fixture

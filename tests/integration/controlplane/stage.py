@@ -29,6 +29,7 @@ from notafter.custody import keys
 from notafter.custody.custodian import Place
 from notafter.custody.kek import KekSource
 from notafter.domain.certificate import Challenge, ChallengeType
+from notafter.domain.job import OPEN_JOB_STATES
 from notafter.domain.run import RunEnd, RunState
 from notafter.lifecycle import account, adopt, due, request
 from notafter.lifecycle.adopt import Terms
@@ -351,3 +352,17 @@ def one_certificate(stage: Stage, *hosts: str, life: timedelta = timedelta(days=
         stage.found(host, (pem, binding(pem)))
     (key,) = stage.adopt_all()
     return key
+
+
+def in_sync(stage: Stage, key: str) -> bool:
+    """Tell whether no job is open and all places show the newest version."""
+    with stage.database.read() as session:
+        row = certificates.by_key(session, key)
+        wanted = row.current
+        idle = not any(job.state in OPEN_JOB_STATES for job in jobs.page(session, None, 50))
+        return bool(
+            idle
+            and wanted
+            and wanted.sealed_key
+            and all(place.live_fingerprint == wanted.fingerprint for place in row.deployments)
+        )

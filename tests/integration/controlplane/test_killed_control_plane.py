@@ -9,11 +9,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from notafter.domain.job import OPEN_JOB_STATES, JobState
+from notafter.domain.job import JobState
 from notafter.runner import processes
 from notafter.store import certificates, jobs, versions
 
-from tests.integration.controlplane.stage import ROOT, Stage, one_certificate, wait_for
+from tests.integration.controlplane.stage import ROOT, Stage, in_sync, one_certificate, wait_for
 
 POINTS = [
     "work.before_claim",
@@ -42,19 +42,6 @@ def test_every_failpoint_of_the_code_has_a_test() -> None:
     sources = (ROOT / "controlplane" / "notafter").rglob("*.py")
     found = {name for path in sources for name in re.findall(r'failpoint\("([^"]+)"\)', path.read_text())}
     assert found == {point.split(":")[0] for point in POINTS} | ELSEWHERE
-
-
-def in_sync(stage: Stage, key: str) -> bool:
-    with stage.database.read() as session:
-        row = certificates.by_key(session, key)
-        wanted = row.current
-        idle = not any(job.state in OPEN_JOB_STATES for job in jobs.page(session, None, 50))
-        return bool(
-            idle
-            and wanted
-            and wanted.sealed_key
-            and all(place.live_fingerprint == wanted.fingerprint for place in row.deployments)
-        )
 
 
 def marked_processes(stage: Stage) -> list[int]:

@@ -1,6 +1,7 @@
 """Stand-in for the probe module: tells what the deploy stand-in has put there."""
 
 from pathlib import Path
+from typing import Any
 
 from ansible.plugins.action import ActionBase
 
@@ -8,7 +9,7 @@ from ansible.plugins.action import ActionBase
 class ActionModule(ActionBase):
     """Looks at one server from outside."""
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return what the contract says."""
         result = super().run(tmp, task_vars)
         host = task_vars["inventory_hostname"]

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
@@ -10,7 +11,7 @@ from ansible.plugins.action import ActionBase
 class ActionModule(ActionBase):
     """Scans one server."""
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Return what the contract says."""
         result = super().run(tmp, task_vars)
         world = Path(task_vars["world"])
