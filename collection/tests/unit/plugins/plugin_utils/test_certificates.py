@@ -195,12 +195,12 @@ def test_a_wildcard_covers_one_label(stated: list[str], name: str, expected: boo
 class TestBundle:
     """What speaks against serving a bundle."""
 
-    def check(self, made: Made, *names: str, chain: str | None = None, **more: t.Any) -> list[str]:
+    def check(
+        self, made: Made, *names: str, chain: str | None = None, csr_pem: str | None = None
+    ) -> list[str]:
         """The kinds of problem of a bundle, judged now."""
-        found = certificates.check_bundle(
-            made.pem, made.chain if chain is None else chain, names, NOW, **more
-        )
-        return kinds(found)
+        above = made.chain if chain is None else chain
+        return kinds(certificates.check_bundle(made.pem, above, names, NOW, csr_pem=csr_pem))
 
     def test_what_was_asked_for_is_fine(self, issue: Issue, authority: Made) -> None:
         made = issue("a.test", "*.b.test", by=authority)
