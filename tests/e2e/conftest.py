@@ -95,16 +95,18 @@ class Story:
 
 @pytest.fixture(scope="session")
 def told_story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """The fleet once scanned and adopted; certificates of the CA's default profile: nothing is due by itself."""
+    """The fleet once scanned and adopted; its certificates live long: nothing is due by itself."""
     folder = tmp_path_factory.mktemp("plane")
-    with Lab.up(f"e2e-{os.getpid()}", SMALL, initial_validity=86400 * 80) as lab:
-        with ControlPlane(lab, folder, profile="default") as plane:
-            plane.prepare_issuer()
-            plane.set_up()
-            plane.start()
-            plane.scan()
-            plane.adopt(lab.sites)
-            yield Story(lab, plane)
+    with (
+        Lab.up(f"e2e-{os.getpid()}", SMALL, initial_validity=86400 * 80) as lab,
+        ControlPlane(lab, folder, profile="default") as plane,
+    ):
+        plane.prepare_issuer()
+        plane.set_up()
+        plane.start()
+        plane.scan()
+        plane.adopt(lab.sites)
+        yield Story(lab, plane)
 
 
 @pytest.fixture

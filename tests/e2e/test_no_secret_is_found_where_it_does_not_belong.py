@@ -8,7 +8,7 @@ import os
 import subprocess
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from tests import by_hand
 
@@ -63,7 +63,7 @@ class Watcher:
         self.seen = bytearray()
         self.looks = 0
 
-    def __enter__(self) -> Watcher:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -109,7 +109,7 @@ def files_below(*folders: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def files_on(host: LabHost) -> bytes:
-    """What lies in the places where Ansible, acme.sh and we leave things on a host, but for the keys' own place."""
+    """What lies where Ansible, acme.sh and we leave things on a host; not the keys' own places."""
     folders = "/tmp /var/tmp /root /run /dev/shm /var/log /var/lib/notafter/attempts"
     script = (
         f"find {folders} -type f -size -4096k 2>/dev/null | grep -v '^/root/.ssh/' | xargs -r -d '\\n' cat"
@@ -149,12 +149,9 @@ def test_g_a_renewal_leaves_no_secret_anywhere(story: Story) -> None:
     kek = plane.folder / "data" / "kek"
     folders = [plane.folder, story.lab.folder / "ansible", Path("/tmp"), Path.home() / ".ansible"]
     new_memory = set(Path("/dev/shm").rglob("*")) - shared_memory
-    for name, content in [
-        *files_below(*folders),
-        *((str(p), p.read_bytes()) for p in new_memory if p.is_file()),
-    ]:
-        if name != str(kek) and "/key" not in name:
-            places[name] = content
+    left_in_memory = ((str(path), path.read_bytes()) for path in new_memory if path.is_file())
+    places |= {name: content for name, content in files_below(*folders) if name != str(kek)}
+    places |= dict(left_in_memory)
     for host in story.lab.hosts.values():
         if host.name != "ca":
             places[f"a file of {host.name}"] = files_on(host)

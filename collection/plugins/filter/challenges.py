@@ -12,7 +12,7 @@ version_added: 0.1.0
 author:
   - notafter contributors (@notafter)
 description:
-  - Collects, from the variables of all certificates, the names for which one server must answer http-01 by itself.
+  - Collects, from the variables of all certificates, the names for which one server must answer http-01.
 positional: certificates, server
 options:
   _input:
