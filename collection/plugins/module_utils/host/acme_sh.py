@@ -67,8 +67,8 @@ def program(wish: Optional[str] = None) -> str:
         if version < OLDEST:
             raise HostError(
                 "internal",
-                "%s is acme.sh %d.%d.%d; 3.1.4 or later is needed (role notafter.tls.acme_sh)"
-                % ((path,) + version),
+                "%s is acme.sh %s; 3.1.4 or later is needed (role notafter.tls.acme_sh)"
+                % (path, ".".join(match.groups())),
             )
         return path
     raise HostError("internal", "acme.sh is not on this host; the role notafter.tls.acme_sh puts it there")
