@@ -4,10 +4,8 @@
 """What the host is: name, addresses, system, size. Each fact that cannot be had is null."""
 
 import os
-import platform
 import re
-import socket
-import struct
+import sys
 from typing import Any, Dict, List, Optional
 
 _OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
@@ -17,12 +15,12 @@ _QUOTED = re.compile(r"\\(.)")
 def gather() -> Dict[str, Any]:
     """The facts of contracts.md §2 about this host, apart from its services."""
     return {
-        "hostname": socket.gethostname(),
+        "hostname": os.uname().nodename,
         "machine_id": machine_id(),
         "addresses": addresses(),
         "os": os_release(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
+        "kernel": os.uname().release,
+        "python": ".".join(str(part) for part in sys.version_info[:3]),
         "cpus": len(os.sched_getaffinity(0)),
         "memory_bytes": memory_bytes(),
         "disk_free_bytes": disk_free_bytes("/"),
@@ -93,7 +91,7 @@ def _ipv4(lines: List[str]) -> List[str]:
         match = re.search(r"\|-- (\d+\.\d+\.\d+\.\d+)$", line)
         if match and "/32 host LOCAL" in following and not match.group(1).startswith("127."):
             found.add(match.group(1))
-    return sorted(found, key=socket.inet_aton)
+    return sorted(found, key=lambda address: [int(part) for part in address.split(".")])
 
 
 def _ipv6(lines: List[str]) -> List[str]:
@@ -101,6 +99,18 @@ def _ipv6(lines: List[str]) -> List[str]:
     for line in lines:
         fields = line.split()
         if len(fields) >= 4 and fields[3] == "00" and re.fullmatch(r"[0-9a-f]{32}", fields[0]):
-            packed = struct.pack(">QQ", int(fields[0][:16], 16), int(fields[0][16:], 16))
-            found.append(socket.inet_ntop(socket.AF_INET6, packed))
+            found.append(_shortened(fields[0]))
     return sorted(found)
+
+
+def _shortened(digits: str) -> str:
+    """32 hexadecimal digits as an IPv6 address in the form of RFC 5952."""
+    groups = ["%x" % int(digits[at : at + 4], 16) for at in range(0, 32, 4)]
+    zeros = max(
+        re.finditer(r"(?:\b0(?: |$))+", " ".join(groups)), key=lambda run: len(run.group()), default=None
+    )
+    if zeros is None or len(zeros.group().split()) < 2:
+        return ":".join(groups)
+    text = " ".join(groups)
+    before, after = text[: zeros.start()].split(), text[zeros.end() :].split()
+    return ":".join(before) + "::" + ":".join(after)

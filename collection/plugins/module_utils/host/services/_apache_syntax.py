@@ -19,18 +19,6 @@ _WANTED = frozenset(
     "listen mdcertificatefile mdomain mdstoredir servername serveralias sslcertificatechainfile "  # noqa: SIM905 - words in a row read best
     "sslcertificatefile sslcertificatekeyfile sslengine".split()
 )
-# The modules that every build has in it, should the server not tell.
-STATIC = (
-    "core.c",
-    "http_core.c",
-    "mod_so.c",
-    "mod_unixd.c",
-    "mod_version.c",
-    "mod_log_config.c",
-    "mod_watchdog.c",
-)
-
-
 _CONDITIONS = ("ifdefine", "ifdirective", "iffile", "ifmodule", "ifsection", "ifversion")
 _WORD_LIMIT = 64 * 1024
 

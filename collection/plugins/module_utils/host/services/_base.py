@@ -71,11 +71,9 @@ class Service:
         """What the commands need in their environment beside the usual."""
         return {}
 
-    def ask_version(self, argv: List[str], pattern: str) -> Optional[str]:
+    def told_version(self, argv: List[str], pattern: str) -> Optional[str]:
         """The first group of a pattern in what a program says of itself."""
-        answer = self.machine.ask(argv, 10.0)
-        said = b"" if answer is None else answer.stdout + b"\n" + answer.stderr
-        match = re.search(pattern, said.decode("utf-8", "replace"))
+        match = re.search(pattern, self.machine.told(argv))
         return match.group(1) if match else None
 
     def name_strangers(self, report: Report) -> None:

@@ -4,7 +4,7 @@
 """The machine that a kind of server looks at: its processes, its programs, its systemd."""
 
 import os
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from .. import commands
 from ..errors import HostError
@@ -45,6 +45,7 @@ class Machine:
         self.search = search
         self.systemd = systemd
         self._run = run
+        self._told: Dict[Tuple[str, ...], str] = {}
 
     def ask(
         self, argv: List[str], timeout: float = 30.0, env: Optional[Dict[str, str]] = None
@@ -54,6 +55,14 @@ class Machine:
             return self._run(argv, timeout=timeout, env=env)
         except (HostError, OSError, ValueError):
             return None
+
+    def told(self, argv: List[str]) -> str:
+        """What a program says of itself, on both streams; asked once, for it stays the same."""
+        key = tuple(argv)
+        if key not in self._told:
+            answer = self.ask(argv, 10.0)
+            self._told[key] = "" if answer is None else _reading.text(answer.stdout + b"\n" + answer.stderr)
+        return self._told[key]
 
     def find(self, names: Sequence[str], folders: Sequence[str] = ()) -> Optional[str]:
         """The first program of these names in the search path or in the folders given."""

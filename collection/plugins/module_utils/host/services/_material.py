@@ -52,7 +52,7 @@ class Materials:
         self._fits: Dict[Tuple[str, str], List[Tuple[str, str]]] = {}
         self._exposed: Dict[str, bool] = {}
 
-    def place(self, certificate: str, key: str, chain: Optional[str]) -> Place:
+    def place(self, certificate: str, key: str, chain: Optional[str], proven: bool = False) -> Place:
         """The files that a server reads for one certificate."""
         first = self.look(certificate)
         files = [dict(first.fact, kind=_kind(first, key == certificate, chain is not None))]
@@ -70,7 +70,7 @@ class Materials:
             third = self.look(key)
             files.append(dict(third.fact, kind="combined" if third.certificates else "key"))
             problems.extend(third.problems)
-        problems.extend(self._key_problems(certificate, key))
+        problems.extend(self._key_problems(certificate, key, proven))
         leaf = first.certificates[0] if first.certificates else None
         return Place(files, leaf, self._chain(issuers), problems)
 
@@ -126,7 +126,7 @@ class Materials:
             self._exposed[folder] = walkable and (folder == "/" or self._reachable(folder))
         return self._exposed[folder]
 
-    def _key_problems(self, certificate: str, key: str) -> List[Tuple[str, str]]:
+    def _key_problems(self, certificate: str, key: str, proven: bool) -> List[Tuple[str, str]]:
         """Whether the private key fits the certificate, as the TLS library of this host judges it."""
         looks = self.look(certificate), self.look(key)
         if any(look.fact["sha256"] is None for look in looks) or not looks[0].certificates:
@@ -135,6 +135,8 @@ class Materials:
             if any(kind == "malformed" for kind, _message in looks[1].problems):
                 return []
             return [("malformed", "%s has no private key in it" % key)]
+        if proven:
+            return []
         if (certificate, key) not in self._fits:
             self._fits[certificate, key] = _misfit(certificate, key)
         return self._fits[certificate, key]

@@ -108,6 +108,7 @@ class Tree:
     def __init__(self, source: Any, main: str, report: Any) -> None:
         self.source = source
         self.prefix = os.path.dirname(main)
+        self.proven = False  # whether nginx itself has just loaded every certificate with its key
         self.report = report
         self.warnings: List[Tuple[str, str, int]] = []
         self._open: List[str] = []
@@ -160,7 +161,10 @@ def from_dump(report: Any, said: str) -> Optional[Tree]:
     except Ambiguous:
         return None
     # Files included where no certificate can stand (in a location, a map) were not asked for.
-    return tree if all(_is_on_disk(dump, path) for path in dump.unread) else None
+    if not all(_is_on_disk(dump, path) for path in dump.unread):
+        return None
+    tree.proven = True
+    return tree
 
 
 def _is_on_disk(dump: Dump, path: str) -> bool:

@@ -5,7 +5,6 @@
 
 import os
 import re
-import socket
 from typing import Any, Dict, List, NamedTuple, Optional, Set
 
 from . import _reach, _reading
@@ -74,7 +73,7 @@ class Servers:
         self.tree = tree
         self.report = report
         self.service = service
-        self.hostname = socket.gethostname().lower()
+        self.hostname = os.uname().nodename.lower()
 
     def report_bindings(self) -> None:
         for around in self.tree.root.blocks:
@@ -231,6 +230,7 @@ class Servers:
             listeners=face.listeners,
             problems=problems,
             managed_by="nginx" if acme else None,
+            proven=self.tree.proven and not asked,
         )
 
     def _warn(self, message: str, directive: Directive) -> None:

@@ -52,11 +52,13 @@ class Report:
         listeners: Iterable[str] = (),
         problems: Sequence[Tuple[str, str]] = (),
         managed_by: Optional[str] = None,
+        proven: bool = False,
     ) -> None:
         """Notes a certificate that a configuration names, with what its files say of it.
 
         Without `key` the private key is looked for in the certificate's own file. A
         `certificate` of None is one that could not be found out: then `problems` say why.
+        `proven` is true where the server itself has just shown that the key fits.
         """
         self.reader.tick()
         if len(self.bindings) >= BINDINGS_LIMIT:
@@ -65,7 +67,7 @@ class Report:
         if certificate is not None:
             certificate = _reading.tidy(certificate)
             key = certificate if key is None else _reading.tidy(key)
-            place = self.materials.place(certificate, key, chain and _reading.tidy(chain))
+            place = self.materials.place(certificate, key, chain and _reading.tidy(chain), proven)
             managed_by = managed_by or self.managers.of([certificate, key])
         self.bindings.append(
             {

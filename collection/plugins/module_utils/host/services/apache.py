@@ -5,20 +5,32 @@
 
 import os
 import re
-from typing import Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from . import _reading
-from ._apache_hosts import Hosts
-from ._apache_syntax import STATIC, Reading, Start, lines
 from ._base import Service
 from ._machine import Process
 from ._report import Report
+
+if TYPE_CHECKING:
+    from ._apache_syntax import Reading
 
 _CONTROLS = ("apache2ctl", "apachectl")
 _LAYOUTS = (
     ("/etc/apache2", "apache2.conf"),
     ("/etc/httpd", "conf/httpd.conf"),
     ("/usr/local/apache2", "conf/httpd.conf"),
+)
+_PACKAGED = ("/usr/sbin/apache2", "/usr/sbin/httpd")
+# The modules that every build has in it, should the server not tell.
+_STATIC = (
+    "core.c",
+    "http_core.c",
+    "mod_so.c",
+    "mod_unixd.c",
+    "mod_version.c",
+    "mod_log_config.c",
+    "mod_watchdog.c",
 )
 _BUILT_IN = re.compile(r'-D (HTTPD_ROOT|SERVER_CONFIG_FILE)="([^"]*)"')
 _DUMPED = re.compile(r"\((/[^\n]*):([0-9]+)\)$", re.MULTILINE)
@@ -57,7 +69,7 @@ class Apache(Service):
         return self._version(self.instances()[0].program)
 
     def _version(self, program: Optional[str]) -> Optional[str]:
-        return None if program is None else self.ask_version([program, "-v"], r"Apache/(\S+)")
+        return None if program is None else self.told_version([program, "-v"], r"Apache/(\S+)")
 
     def instances(self) -> List[Instance]:
         """Every configuration in use; the built-in one when nothing runs."""
@@ -80,52 +92,43 @@ class Apache(Service):
         return Instance(program, options, root, config, defines, environment, master)
 
     def _built_in(self, program: Optional[str]) -> Dict[str, str]:
-        answer = self.machine.ask([program, "-V"], 10.0) if program else None
-        found = dict(_BUILT_IN.findall(_reading.text(answer.stdout))) if answer is not None else {}
-        root, config = next((one for one in self.layouts if os.path.isdir(one[0])), self.layouts[0])
+        """Where the program looks when nobody tells it; asking costs a reading of the configuration."""
+        root, config = next(
+            (one for one in self.layouts if os.path.isfile(os.path.join(*one))), self.layouts[0]
+        )
+        found = {}
+        if program is not None and program not in _PACKAGED:
+            found = dict(_BUILT_IN.findall(self.machine.told([program, "-V"])))
         return {
             "HTTPD_ROOT": found.get("HTTPD_ROOT", root),
             "SERVER_CONFIG_FILE": found.get("SERVER_CONFIG_FILE", config),
         }
 
     def scan(self, report: Report) -> None:
+        from ._apache_hosts import Hosts  # noqa: PLC0415 - compiled only where there is an Apache
+        from ._apache_syntax import Reading, Start, lines  # noqa: PLC0415
+
+        def warn(message: str, file: str, line: int) -> None:
+            report.warning(message, file or None, line or None)
+
         self.name_strangers(report)
         for instance in self.instances():
-            reading = Reading(
-                report.reader,
-                Start(
-                    instance.root,
-                    instance.environment,
-                    instance.defines,
-                    self._static(instance),
-                    self._version(instance.program),
-                ),
-                lambda message, file, line: report.warning(message, file or None, line or None),
-            )
-            self._commanded(instance, "-C", reading)
+            version, modules = self._version(instance.program), self._static(instance)
+            start = Start(instance.root, instance.environment, instance.defines, modules, version)
+            reading = Reading(report.reader, start, warn)
+            # Directives of the command line: -C is read before the files, -c after them.
+            reading.obey(lines(_commanded(instance, "-C"), instance.config), reading.main)
             reading.file(instance.config)
-            self._commanded(instance, "-c", reading)
+            reading.obey(lines(_commanded(instance, "-c"), instance.config), reading.main)
             if instance.master is not None and self.machine.may_ask_as(instance.master):
                 self._hold_against_dump(instance, reading, report)
             Hosts(reading, report, self.name).report_bindings()
 
-    @staticmethod
-    def _commanded(instance: Instance, option: str, reading: Reading) -> None:
-        """Directives of the command line, which Apache reads before (-C) or after (-c) the files."""
-        for name, value in zip(instance.options[::2], instance.options[1::2]):
-            if name == option:
-                reading.obey(lines(value, instance.config), reading.main)
-
     def _static(self, instance: Instance) -> List[str]:
-        answer = self.machine.ask([instance.program, "-l"], 10.0) if instance.program else None
-        found = (
-            re.findall(r"^\s+(\S+\.c)$", _reading.text(answer.stdout), re.MULTILINE)
-            if answer is not None
-            else []
-        )
-        return found or list(STATIC)
+        said = self.machine.told([instance.program, "-l"]) if instance.program else ""
+        return re.findall(r"^\s+(\S+\.c)$", said, re.MULTILINE) or list(_STATIC)
 
-    def _hold_against_dump(self, instance: Instance, reading: Reading, report: Report) -> None:
+    def _hold_against_dump(self, instance: Instance, reading: "Reading", report: Report) -> None:
         """Drops the virtual hosts that the server itself does not have; names those that we missed."""
         dumped = self._dump(instance, report)
         if dumped is None:
@@ -224,6 +227,11 @@ def given(words: List[str]) -> Tuple[List[str], List[str]]:
         elif name in ("-d", "-f", "-C", "-c"):
             options.extend((name, value))
     return options, defines
+
+
+def _commanded(instance: Instance, option: str) -> str:
+    pairs = zip(instance.options[::2], instance.options[1::2])
+    return "\n".join(value for name, value in pairs if name == option)
 
 
 def _words(instance: Instance) -> List[str]:

@@ -6,14 +6,15 @@
 import os
 import re
 import shlex
-from typing import Dict, List, NamedTuple, Optional
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional
 
 from . import _reading
 from ._base import Service
-from ._haproxy_binds import Binds
-from ._haproxy_syntax import Reading, newer
 from ._machine import Process
 from ._report import Report
+
+if TYPE_CHECKING:
+    from ._haproxy_syntax import Reading
 
 # Options of the command line that are followed by a value.
 _VALUED = ("-C", "-L", "-N", "-S", "-f", "-m", "-n", "-p", "-x")
@@ -47,7 +48,7 @@ class HAProxy(Service):
 
     def version(self) -> Optional[str]:
         program = self.instances()[0].program
-        return None if program is None else self.ask_version([program, "-v"], r"version (\S+)")
+        return None if program is None else self.told_version([program, "-v"], r"version (\S+)")
 
     def instances(self) -> List[Instance]:
         """Every process with files of its own; that of the system's service when none runs."""
@@ -72,12 +73,16 @@ class HAProxy(Service):
         return Instance(self.program(), options, _files(options), "/", environment, None)
 
     def scan(self, report: Report) -> None:
+        from ._haproxy_binds import Binds  # noqa: PLC0415 - compiled only where there is an HAProxy
+
         self.name_strangers(report)
         for instance in self.instances():
             reading = self._reading(instance, report)
             Binds(reading, instance.folder, report, self.name).report_bindings()
 
-    def _reading(self, instance: Instance, report: Report) -> Reading:
+    def _reading(self, instance: Instance, report: Report) -> "Reading":
+        from ._haproxy_syntax import Reading  # noqa: PLC0415
+
         def warn(message: str, file: str, line: int) -> None:
             report.warning(message, file, line)
 
@@ -98,7 +103,7 @@ class HAProxy(Service):
         ]
 
     @staticmethod
-    def _read(report: Report, reading: Reading, path: str) -> None:
+    def _read(report: Report, reading: "Reading", path: str) -> None:
         try:
             reading.read(report.reader.config(path), path)
         except _reading.Unreadable as error:
@@ -148,28 +153,24 @@ class HAProxy(Service):
 
 
 class _Predicate:
-    """Judges what a condition asks of HAProxy itself; asks it once, when a condition asks at all."""
+    """Judges what a condition asks of HAProxy itself; asks it when a condition asks at all."""
 
     def __init__(self, service: HAProxy, instance: Instance) -> None:
         self.service = service
         self.program = instance.program
-        self._said: Optional[str] = None
 
     def __call__(self, name: str, arguments: List[str]) -> Optional[bool]:
-        if name not in ("feature", "version_atleast", "version_before") or not arguments:
+        from ._haproxy_syntax import newer  # noqa: PLC0415
+
+        if name not in ("feature", "version_atleast", "version_before") or not arguments or not self.program:
             return None
-        match = re.search(r"version (\S+)", self._about())
+        said = self.service.machine.told([self.program, "-vv"])
+        match = re.search(r"version (\S+)", said)
         if match is None:
             return None
         if name == "feature":
-            return ("+" + arguments[0]) in self._about().split()
+            return ("+" + arguments[0]) in said.split()
         return (newer(match.group(1)) >= newer(arguments[0])) == (name == "version_atleast")
-
-    def _about(self) -> str:
-        if self._said is None:
-            answer = self.service.machine.ask([self.program, "-vv"], 10.0) if self.program else None
-            self._said = "" if answer is None else _reading.text(answer.stdout)
-        return self._said
 
 
 def given(words: List[str]) -> List[str]:

@@ -5,13 +5,15 @@
 
 import os
 import re
-from typing import Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set, Tuple
 
-from . import _nginx_files, _reading
+from . import _reading
 from ._base import Service
 from ._machine import Process
-from ._nginx_servers import Servers
 from ._report import Report
+
+if TYPE_CHECKING:
+    from ._nginx_files import Tree
 
 _TITLES = ("nginx: master process ", "angie: master process ")
 _FOLDERS = (
@@ -51,7 +53,7 @@ class Nginx(Service):
         instance = self.instances()[0]
         if instance.program is None:
             return None
-        return self.ask_version([instance.program, "-v"], r"version: \S*?/(\S+)")
+        return self.told_version([instance.program, "-V"], r"version: \S*?/(\S+)")
 
     def masters(self) -> List[Process]:
         """Masters by their title: after an upgrade in flight a new master is the child of the old."""
@@ -83,15 +85,16 @@ class Nginx(Service):
         )
 
     def _built_in(self, program: str) -> Dict[str, str]:
-        answer = self.machine.ask([program, "-V"], 10.0)
-        said = "" if answer is None else _reading.text(answer.stderr)
+        said = self.machine.told([program, "-V"])
         found = {key: value.strip("'") for key, value in _CONFIGURED.findall(said)}
-        if answer is not None:
+        if "configure arguments" in said:
             found.setdefault("prefix", "/usr/local/nginx")
             found.setdefault("conf-path", "conf/nginx.conf")
         return found
 
     def scan(self, report: Report) -> None:
+        from ._nginx_servers import Servers  # noqa: PLC0415 - compiled only where there is an nginx
+
         self.name_strangers(report)
         for instance in self.instances():
             tree = self._tree(report, instance)
@@ -99,7 +102,9 @@ class Nginx(Service):
                 report.warning(message, file, line)
             Servers(tree, report, self.name).report_bindings()
 
-    def _tree(self, report: Report, instance: Instance) -> _nginx_files.Tree:
+    def _tree(self, report: Report, instance: Instance) -> "Tree":
+        from . import _nginx_files  # noqa: PLC0415
+
         master = instance.master
         if master is None or instance.program is None or not self.machine.may_ask_as(master):
             return _nginx_files.from_disk(report, instance.config)

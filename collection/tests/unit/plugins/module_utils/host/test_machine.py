@@ -136,7 +136,7 @@ def test_this_very_process_is_seen_in_the_real_proc(tmp_path: Path) -> None:
             ]
             assert machine.executable(found[0]) == os.path.realpath("/bin/sleep")
             assert machine.may_ask_as(found[0])
-            assert machine.folder(found[0]) == os.getcwd()  # noqa: PTH109
+            assert machine.folder(found[0]) == os.getcwd()
             assert machine.environment(found[0]).get("PATH") == os.environ.get("PATH")
         finally:
             sleeping.kill()

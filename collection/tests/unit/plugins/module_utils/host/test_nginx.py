@@ -474,7 +474,7 @@ class TestRunning:
 
 
 def test_version_and_presence(conf: Nginx) -> None:
-    conf.machine.answers[("nginx", "-v")] = said(stderr="nginx version: openresty/1.21.4.1\n")
+    conf.machine.answers[("nginx", "-V")] = said(stderr="nginx version: openresty/1.21.4.1\n")
     assert conf.service.found()
     assert conf.service.version() == "1.21.4.1"
     assert not conf.service.running()

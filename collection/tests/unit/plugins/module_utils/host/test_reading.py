@@ -86,7 +86,7 @@ def test_time_bytes_and_files_are_limited(tmp_path: Path) -> None:
 
 
 def test_a_path_of_latin_1_is_read_whatever_the_locale(reader: _reading.Reader, tmp_path: Path) -> None:
-    with open(os.fsencode(tmp_path) + b"/caf\xe9", "wb") as file:  # noqa: PTH123 - a path that is no text
+    with open(os.fsencode(tmp_path) + b"/caf\xe9", "wb") as file:
         file.write(b"here")
     path = _reading.text(os.fsencode(tmp_path) + b"/caf\xe9")
     assert reader.read(path, 10).data == b"here"
@@ -134,7 +134,7 @@ def tree(tmp_path: Path) -> Path:
 def test_globs_find_what_the_standard_library_finds(
     reader: _reading.Reader, tree: Path, pattern: str
 ) -> None:
-    assert reader.glob(f"{tree}/{pattern}") == sorted(glob.glob(f"{tree}/{pattern}"))  # noqa: PTH207
+    assert reader.glob(f"{tree}/{pattern}") == sorted(glob.glob(f"{tree}/{pattern}"))
 
 
 def test_a_pattern_without_a_wildcard_is_itself(reader: _reading.Reader) -> None:
