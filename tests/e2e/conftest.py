@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,18 +73,17 @@ class Story:
         """The newest job of a kind, with its items."""
         return next(job for job in self.plane.jobs() if job["kind"] == kind)
 
-    def left_processes(self) -> list[int]:
-        """Processes of runs that are still there: each has the run's mark in its environment."""
+    def run_processes(self) -> list[int]:
+        """The processes of this control plane's runs, by the mark and the folder in their environment."""
+        data = str((self.plane.folder / "data").resolve())
+        folder = f"/notafter-{os.getuid()}-{hashlib.sha256(data.encode()).hexdigest()[:12]}/".encode()
         found = []
         for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) == os.getpid():
-                continue
             try:
-                environment = (entry / "environ").read_bytes()
+                environment = (entry / "environ").read_bytes() if entry.name.isdigit() else b""
             except OSError:
                 continue
-            inside = f"NOTAFTER_INVENTORY={self.lab.inventory}".encode() in environment
-            if b"NOTAFTER_RUN=" in environment and (inside or str(self.plane.folder).encode() in environment):
+            if b"NOTAFTER_RUN=" in environment and folder in environment:
                 found.append(int(entry.name))
         return found
 
