@@ -28,7 +28,7 @@ class ReasonCode(StrEnum):
     #: Why a job was made.
     REQUESTED = "requested"
     SCHEDULED = "scheduled"
-    CONFLICT_SEEN = "conflict_seen"
+    SCAN_WANTED = "scan_wanted"
     #: How an item ended without a word from its own module.
     UNREACHABLE = "unreachable"
     TASK_FAILED = "task_failed"

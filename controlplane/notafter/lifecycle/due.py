@@ -111,9 +111,10 @@ def _scans(session: Session, now: datetime, limits: Limits) -> Iterator[JobRow]:
     wanting = servers.wanting_scan(session, now)
     wanting = [row for row in wanting if items.open_server(session, row.id) is None]
     if wanting:
-        job = jobs.add(session, JobKind.SCAN, ReasonCode.CONFLICT_SEEN, SCHEDULER, now)
+        job = jobs.add(session, JobKind.SCAN, ReasonCode.SCAN_WANTED, SCHEDULER, now)
         for row in wanting:
-            items.add_server(session, job, row, "its files are not what the last scan saw")
+            why = row.last_problem or "its files are not what the last scan saw"
+            items.add_server(session, job, row, f"looked at again: {why}")
         yield job
 
 

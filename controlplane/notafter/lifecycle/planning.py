@@ -13,6 +13,8 @@ def plan(session: Session, job_id: int) -> Plan:
     """Return what a job's run is told."""
     job = jobs.get(session, job_id)
     rows = items.of_job(session, job.id)
+    if job.kind is not JobKind.RENEW:
+        _note_wishes(rows)
     servers = tuple(dict.fromkeys(item.server.name for item in rows if item.server is not None))
     return Plan(
         kind=job.kind,
@@ -20,6 +22,13 @@ def plan(session: Session, job_id: int) -> Plan:
         certificates=tuple(_certificates(session, job, rows)),
         servers=servers,
     )
+
+
+def _note_wishes(rows: Sequence[ItemRow]) -> None:
+    """Keep what each place is to show: a newer version may come while the run goes on."""
+    for item in rows:
+        if item.subject is Subject.DEPLOYMENT and item.certificate and item.certificate.current:
+            item.wanted_fingerprint = item.certificate.current.fingerprint
 
 
 def _certificates(session: Session, job: JobRow, rows: Sequence[ItemRow]) -> list[PlannedCertificate]:

@@ -1,6 +1,8 @@
 """Carries jobs through: claim → plan → run → record. The only caller of the runner."""
 
+import contextlib
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,9 +22,13 @@ from notafter.lifecycle.record.finish import finish
 from notafter.runner import inventory, processes, run
 from notafter.runner.run import Listener, Workshop
 from notafter.store import items, jobs, lines, servers, tokens
+from notafter.store.database import Database
 from notafter.store.jobs import Claim
 
 log = structlog.get_logger(__name__)
+
+_BUNCH_SECONDS = 0.5
+_BUNCH_LINES = 200
 
 
 @dataclass(frozen=True)
@@ -88,27 +94,24 @@ class Worker:
 
     def _run(self, claim: Claim) -> RunEnd:
         signing.prepare(self.desk, claim, self.clock())
-        with self.desk.database.read() as session:
-            plan = planning.plan(session, claim.job_id)
-        failpoint("work.planned")
         token = tokens.fresh()
         with self.desk.database.write() as session:
             jobs.holding(session, claim).token_hash = tokens.digest(token)
-        failpoint("work.token_stored")
+            plan = planning.plan(session, claim.job_id)
+        failpoint("work.planned")
+        told = _Log(self.desk.database, claim, self.clock, token)
         listener = Listener(
             on_outcome=lambda outcome: self._record(claim, outcome),
-            on_line=lambda text: self._line(claim, text.replace(token, "(the job's token)")),
+            on_line=told.add,
         )
-        return run.run(self.workshop, plan, token, claim.run_id, listener, self.stop)
+        try:
+            return run.run(self.workshop, plan, token, claim.run_id, listener, self.stop)
+        finally:
+            told.flush()
 
     def _record(self, claim: Claim, outcome: Outcome) -> None:
         record(self.desk, claim, outcome, self.clock())
         log.info("outcome", kind=type(outcome).__name__, host=outcome.host)
-
-    def _line(self, claim: Claim, text: str) -> None:
-        with self.desk.database.write() as session:
-            jobs.holding(session, claim)
-            lines.add(session, claim.job_id, [text], self.clock())
 
     def _expand(self) -> None:
         """Give the scans of the whole fleet their servers, as the inventory has them now."""
@@ -137,6 +140,41 @@ class Worker:
                 job.state = move_job(job.state, JobState.CANCELLED)
                 job.finished_at = self.clock()
                 job.message = f"{ReasonCode.NO_HOSTS}: {sentence}"
+
+
+class _Log:
+    """A job's log, written in bunches: a line of its own costs a wait for the disk."""
+
+    def __init__(
+        self,
+        database: Database,
+        claim: Claim,
+        clock: Callable[[], datetime],
+        token: str,
+    ) -> None:
+        self._database = database
+        self._claim = claim
+        self._clock = clock
+        self._token = token
+        self._texts: list[str] = []
+        self._written_at = 0.0
+
+    def add(self, text: str) -> None:
+        """Take a line; the head of a task is shown at once, because silence may follow it."""
+        self._texts.append(text.replace(self._token, "(the job's token)"))
+        overdue = time.monotonic() - self._written_at > _BUNCH_SECONDS
+        if overdue or text.startswith("TASK") or len(self._texts) >= _BUNCH_LINES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was taken, unless the job is no longer ours."""
+        if not self._texts:
+            return
+        with contextlib.suppress(ClaimLost), self._database.write() as session:
+            jobs.holding(session, self._claim)
+            lines.add(session, self._claim.job_id, self._texts, self._clock())
+        self._texts = []
+        self._written_at = time.monotonic()
 
 
 def _sentence(error: Exception) -> str:

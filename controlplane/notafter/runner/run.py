@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from notafter.runner.plan import Plan
 #: What a run may see of this process's environment; nothing else gets there.
 ALLOWED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "NOTAFTER_FAILPOINT", "SSH_AUTH_SOCK", "TZ", "USER")
 _TAIL = 2000
+#: How long an orderly end may take.
+_GRACE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,8 @@ def _carry_through(
     ):
         failpoint("run.started")
         over = threading.Event()
-        watcher = threading.Thread(target=_cut_life_line, args=(process.stdin, stop, over), daemon=True)
+        line = _LifeLine(process.stdin, run_id, time.monotonic() + workshop.timeout + _GRACE_SECONDS)
+        watcher = threading.Thread(target=line.watch, args=(stop, over), daemon=True)
         watcher.start()
         try:
             end, hosts = _listen(process.stdout, listener)
@@ -179,13 +183,22 @@ def _carry_through(
     return _judge(end, hosts, folder, process.returncode)
 
 
-def _cut_life_line(line: IO[bytes] | None, stop: threading.Event, over: threading.Event) -> None:
-    """Close the run's standard input when it is to stop, or is over anyway."""
-    while not over.wait(0.1):
-        if stop.is_set():
-            break
-    if line is not None:
-        line.close()
+@dataclass(frozen=True)
+class _LifeLine:
+    """A run's standard input: while it is open the run may go on."""
+
+    line: IO[bytes] | None
+    run_id: str
+    deadline: float
+
+    def watch(self, stop: threading.Event, over: threading.Event) -> None:
+        """Close it when the run is to stop or is overdue; what does not end by then is killed."""
+        while not over.wait(0.1) and not stop.is_set() and time.monotonic() < self.deadline:
+            pass
+        if self.line is not None:
+            self.line.close()
+        if not over.wait(_GRACE_SECONDS):
+            processes.end_marked(self.run_id)
 
 
 def _listen(stream: IO[bytes] | None, listener: Listener) -> tuple[dict[str, Any] | None, int | None]:

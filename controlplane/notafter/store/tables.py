@@ -280,6 +280,8 @@ class ItemRow(Base):
     attempt: Mapped[int] = mapped_column(default=1)
     reason: Mapped[str | None]
     message: Mapped[str | None]
+    #: What a deployment is to show after this job.
+    wanted_fingerprint: Mapped[str | None]
     before_fingerprint: Mapped[str | None]
     after_fingerprint: Mapped[str | None]
     seconds: Mapped[float | None]

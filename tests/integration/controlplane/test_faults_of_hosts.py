@@ -1,14 +1,18 @@
 """What hosts and CAs do wrong is reported with their own reason, backed off, and never spreads."""
 
 import json
+import threading
+from dataclasses import replace
 
 from notafter.domain.job import ItemState, JobKind, Subject
+from notafter.domain.version import Origin
+from notafter.domain.x509 import read_leaf
 from notafter.lifecycle import request
-from notafter.store import certificates, items, jobs, servers
+from notafter.store import certificates, deployments, items, jobs, servers, versions
 from notafter.store.tables import ItemRow
 
 from tests.factories import binding
-from tests.integration.controlplane.stage import Stage, one_certificate
+from tests.integration.controlplane.stage import Stage, one_certificate, wait_for
 
 
 def items_of_last_job(stage: Stage) -> dict[str, ItemRow]:
@@ -162,6 +166,48 @@ def test_a_missing_playbook_is_named(stage: Stage) -> None:
     assert item.message is not None
     assert "scan.yml" in item.message
     assert "NOTAFTER_PROJECT" in item.message
+
+
+def test_a_run_that_takes_too_long_is_stopped_and_says_so(stage: Stage) -> None:
+    key = one_certificate(stage)
+    stage.workshop = replace(stage.workshop, timeout=3)
+    stage.world.behave(web1="sleep30")
+    renew(stage)
+    ended = items_of_last_job(stage)
+    assert ended[key].state is ItemState.SUCCEEDED
+    assert (ended["web1"].state, ended["web1"].reason) == (ItemState.FAILED, "timed_out")
+
+
+def test_a_version_that_comes_while_an_older_one_is_deployed_is_not_taken_for_deployed(
+    stage: Stage,
+) -> None:
+    key = one_certificate(stage)
+    renew(stage)
+    with stage.database.write() as session:
+        place = certificates.by_key(session, key).deployments[0]
+        place.live_fingerprint = place.file_fingerprint = "00" * 32
+    (job_id,) = stage.tick()
+    stage.world.behave(web1="sleep2")
+    pem = stage.world.ca.certificate_for("shop.example", not_before=stage.clock())
+    with stage.api():
+        thread = threading.Thread(target=stage.work)
+        thread.start()
+        wait_for(lambda: deployment_of(stage, job_id).wanted_fingerprint)
+        with stage.database.write() as session:
+            row = certificates.by_key(session, key)
+            newer = versions.add(session, row.id, read_leaf(pem), "", Origin.ISSUED, stage.clock())
+            newer.sealed_key = "sealed"
+            row.current_version_id = newer.id
+        thread.join()
+    assert deployment_of(stage, job_id).state is ItemState.SUCCEEDED
+    with stage.database.read() as session:
+        place = certificates.by_key(session, key).deployments[0]
+        assert deployments.facts(session, place).behind
+
+
+def deployment_of(stage: Stage, job_id: int) -> ItemRow:
+    with stage.database.read() as session:
+        return items.of_job(session, job_id, Subject.DEPLOYMENT)[0]
 
 
 def test_verify_tells_what_is_really_served(stage: Stage) -> None:

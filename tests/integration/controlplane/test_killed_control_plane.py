@@ -21,7 +21,6 @@ POINTS = [
     "signing.made",
     "signing.stored",
     "work.planned",
-    "work.token_stored",
     "run.prepared",
     "run.started",
     "record.before",
@@ -73,6 +72,28 @@ def test_the_work_is_finished_after_a_restart(stage: Stage, point: str) -> None:
     with stage.serve():
         wait_for(lambda: in_sync(stage, key))
     assert_all_is_well(stage, key)
+
+
+def test_killed_again_while_it_recovers_it_still_finishes(stage: Stage) -> None:
+    key = one_certificate(stage)
+    stage.make_due()
+    for point in ("work.planned", "recovery.ended"):
+        with stage.serve(NOTAFTER_FAILPOINT=f"{point}:kill") as process:
+            assert wait_for(process.poll) == -9
+    with stage.serve():
+        wait_for(lambda: in_sync(stage, key))
+    assert_all_is_well(stage, key)
+
+
+def test_a_run_that_dies_before_ansible_starts_is_tried_again(stage: Stage) -> None:
+    key = one_certificate(stage)
+    stage.make_due()
+    with stage.serve(NOTAFTER_FAILPOINT="process.started:kill"):
+        wait_for(lambda: failed_with(stage, "run_failed"))
+    stage.make_due()
+    with stage.serve():
+        wait_for(lambda: in_sync(stage, key))
+    assert stage.world.orders() == ["req-1"]
 
 
 @pytest.mark.parametrize("behaviour", ["crt_1", "web1"])

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -137,7 +138,8 @@ def test_a_name_too_long_for_a_common_name_is_a_subject_alternative_name_only() 
 
 def test_the_thumbprint_is_the_hash_of_the_key_as_rfc_7638_writes_it() -> None:
     account = keys.account_pem()
-    numbers = load_pem_private_key(account, None).public_key().public_numbers()  # type: ignore[union-attr]
+    key: Any = load_pem_private_key(account, None)
+    numbers = key.public_key().public_numbers()
     x, y = (base64.urlsafe_b64encode(n.to_bytes(32)).rstrip(b"=").decode() for n in (numbers.x, numbers.y))
     written = f'{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}'
     expected = base64.urlsafe_b64encode(hashlib.sha256(written.encode()).digest()).rstrip(b"=")

@@ -1,6 +1,7 @@
 """Whether a place shows what it should."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from notafter.domain.deployment import DeploymentFacts, Sync, sync, why_deploy
@@ -35,7 +36,9 @@ FACTS = DeploymentFacts(
         ({"live_fingerprint": None}, ReasonCode.IN_SYNC, False),
     ],
 )
-def test_the_first_check_that_speaks_gives_the_reason(change: dict, code: ReasonCode, due: bool) -> None:
+def test_the_first_check_that_speaks_gives_the_reason(
+    change: dict[str, Any], code: ReasonCode, due: bool
+) -> None:
     decision = why_deploy(replace(FACTS, **change), NOW)
     assert (decision.due, decision.reason.code) == (due, code)
 

@@ -101,7 +101,12 @@ def test_a_result_that_is_not_what_was_agreed_is_a_failure_with_a_reason(res: An
 def test_an_unreachable_host_and_a_failed_foreign_task_are_told() -> None:
     gone = {"event": "runner_on_unreachable", "event_data": {"host": "web1", "res": {"msg": "no route"}}}
     assert events.outcome(gone) == HostFailed("web1", ReasonCode.UNREACHABLE, "no route")
-    data = {"host": "web1", "task": "Ask", "resolved_action": "ansible.builtin.fail", "res": {"msg": "no"}}
+    data: dict[str, Any] = {
+        "host": "web1",
+        "task": "Ask",
+        "resolved_action": "ansible.builtin.fail",
+        "res": {"msg": "no"},
+    }
     failed = {"event": "runner_on_failed", "event_data": data}
     assert events.outcome(failed) == HostFailed("web1", ReasonCode.TASK_FAILED, "Ask: no")
     data["ignore_errors"] = True

@@ -1,6 +1,7 @@
 """When a certificate is renewed, and why."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -135,7 +136,9 @@ def test_an_urgent_certificate_does_not_wait_for_its_spread() -> None:
         ({"current": version()}, ReasonCode.NOT_YET, False),
     ],
 )
-def test_the_first_check_that_speaks_gives_the_reason(case: dict, code: ReasonCode, due: bool) -> None:
+def test_the_first_check_that_speaks_gives_the_reason(
+    case: dict[str, Any], code: ReasonCode, due: bool
+) -> None:
     decision = why_due(renewal_facts(case.pop("current"), **case), NOW)
     assert (decision.due, decision.reason.code) == (due, code)
     assert decision.reason.sentence

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from notafter.ca import directory, renewal_info
 from notafter.domain.errors import CaUnreachable, NotADirectory
+from typing_extensions import override
 
 from tests.factories import NOW, PaperCa
 
@@ -41,6 +42,7 @@ class Answers(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    @override
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 

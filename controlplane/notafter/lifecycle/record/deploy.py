@@ -33,6 +33,7 @@ def _result(item: ItemRow, row: DeploymentRow, result: DeployResult, now: dateti
     reason = Reason(result.state if good else result.reason or result.state, sentence)
     row.live_fingerprint = result.live_fingerprint or row.live_fingerprint
     if good:
+        row.file_fingerprint = item.wanted_fingerprint or result.live_fingerprint
         _arrived(row, result, now)
         end(item, ItemState.SUCCEEDED, reason, now)
         return
@@ -44,8 +45,6 @@ def _result(item: ItemRow, row: DeploymentRow, result: DeployResult, now: dateti
 
 def _arrived(row: DeploymentRow, result: DeployResult, now: datetime) -> None:
     """The new files are there; what the last scan saw of them no longer holds."""
-    current = row.certificate.current
-    row.file_fingerprint = current.fingerprint if current else row.file_fingerprint
     row.files = [{**file, "sha256": None} for file in row.files]
     row.failures = 0
     row.next_attempt_at = None

@@ -5,14 +5,14 @@ from datetime import datetime
 from notafter.custody.custodian import Custodian, Place
 from notafter.domain.certificate import KeyType
 from notafter.domain.errors import NotFound, UnreadableCertificate
-from notafter.domain.job import ItemState
+from notafter.domain.job import ItemState, Subject
 from notafter.domain.outcome import FailureClass, Issued, IssueFailed
 from notafter.domain.reason import Reason, ReasonCode
 from notafter.domain.version import Origin
 from notafter.domain.x509 import Leaf, csr_public_key, read_leaf
 from notafter.lifecycle.adopt import schedule
 from notafter.lifecycle.record.ending import certificate_item, end, fail_certificate_item, is_open
-from notafter.store import certificates, requests, versions
+from notafter.store import certificates, items, requests, versions
 from notafter.store.database import Session
 from notafter.store.tables import CertificateRow, ItemRow, JobRow, RequestRow, VersionRow
 
@@ -38,6 +38,9 @@ def issued(session: Session, custodian: Custodian, job: JobRow, outcome: Issued,
     _take_over(session, row, version)
     if outcome.account_url and row.account is not None and row.account.id == request.account_id:
         row.account.url = row.account.url or outcome.account_url
+    for place in items.of_job(session, job.id, Subject.DEPLOYMENT):
+        if place.certificate_id == row.id:
+            place.wanted_fingerprint = leaf.fingerprint
     item.after_fingerprint = leaf.fingerprint
     item.seconds = outcome.seconds
     sentence = f"valid until {leaf.not_after:%Y-%m-%d %H:%M:%S} UTC"

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 
-class ActionModule(ActionBase):
+class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
     """Signs one CSR."""
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class ActionModule(ActionBase):
 def _order(world: Any, arguments: Any, path: Any) -> Any:
     with (world / "orders").open("a") as orders:
         orders.write(arguments["attempt"] + "\n")
-    key = load_pem_private_key((world / "ca.pem").read_bytes(), None)
+    key: Any = load_pem_private_key((world / "ca.pem").read_bytes(), None)
     csr = x509.load_pem_x509_csr(str(arguments["csr"]).encode())
     now = datetime.now(UTC)
     signed = (

@@ -6,7 +6,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 
-class ActionModule(ActionBase):
+class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
     """Looks at one server from outside."""
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:

@@ -270,6 +270,7 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("message", sa.Text(), nullable=True),
+        sa.Column("wanted_fingerprint", sa.Text(), nullable=True),
         sa.Column("before_fingerprint", sa.Text(), nullable=True),
         sa.Column("after_fingerprint", sa.Text(), nullable=True),
         sa.Column("seconds", sa.Double(), nullable=True),
