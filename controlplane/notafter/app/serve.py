@@ -17,6 +17,7 @@ from notafter.app.rooms import Rooms, clock, rooms
 from notafter.domain.errors import RunnerError, SettingsError
 from notafter.lifecycle import recovery, scheduler
 from notafter.lifecycle.work import Worker
+from notafter.runner import run
 from notafter.runner.run import Workshop
 from notafter.settings import Settings
 
@@ -82,6 +83,7 @@ class _Process:
         self._drain(workers)
         self.server.should_exit = True
         web.join(_STOP_SECONDS)
+        run.leave(self.opened.workshop)
         log.info("stopped")
 
     def _drain(self, workers: list[threading.Thread]) -> None:

@@ -1,5 +1,6 @@
 """Starts a run in a process and a folder of its own, and leaves neither behind."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -88,6 +89,12 @@ def folders(workshop: Workshop) -> set[str]:
 def remove(workshop: Workshop, run_id: str) -> None:
     """Remove the folder of a run that is over."""
     shutil.rmtree(workshop.folder(run_id), ignore_errors=True)
+
+
+def leave(workshop: Workshop) -> None:
+    """Remove the folder of all runs, if no run is in it."""
+    with contextlib.suppress(OSError):
+        workshop.runtime.rmdir()
 
 
 def _prepare(workshop: Workshop, wish: Plan, token: str, folder: Path) -> None:
