@@ -54,6 +54,8 @@ class Hosts:
         for listener, chain in reached_by.items():
             listeners.setdefault(chain, []).append(listener)
         claims = {chain: _reach.Claims(True) for chain in chains}
+        for host in [self.reading.main] + self.reading.hosts:
+            self._name_other_modules(host)
         for host in self.reading.hosts:
             names = self._names(host)
             reached: List[Tuple[str, List[str]]] = []
@@ -66,6 +68,11 @@ class Hosts:
                 self._report(host, names, _reach.grouped(reached))
         if None in listeners and self._tls(self.reading.main):
             self._report(self.reading.main, [], [_reach.Face([], listeners[None])])
+
+    def _name_other_modules(self, host: Host) -> None:
+        for directive in host.directives:
+            if directive.name in ("gnutlscertificatefile", "nssnickname", "tlscertificate"):
+                self._warn("certificates of this module are not read: %s" % directive.name, directive)
 
     def _listen(self, directive: Directive) -> Optional[Address]:
         value = directive.arguments[0] if directive.arguments else ""

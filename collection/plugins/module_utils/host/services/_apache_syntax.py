@@ -16,8 +16,8 @@ _INCLUDE_DEPTH = 40
 _LINES_LIMIT = 5000000
 _USE_DEPTH = 20
 _WANTED = frozenset(
-    "listen mdcertificatefile mdomain mdstoredir servername serveralias sslcertificatechainfile "  # noqa: SIM905 - words in a row read best
-    "sslcertificatefile sslcertificatekeyfile sslengine".split()
+    "gnutlscertificatefile listen mdomain mdstoredir nssnickname servername serveralias "  # noqa: SIM905 - words in a row read best
+    "sslcertificatechainfile sslcertificatefile sslcertificatekeyfile sslengine tlscertificate".split()
 )
 _CONDITIONS = ("ifdefine", "ifdirective", "iffile", "ifmodule", "ifsection", "ifversion")
 _WORD_LIMIT = 64 * 1024

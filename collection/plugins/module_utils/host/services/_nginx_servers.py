@@ -174,13 +174,17 @@ class Servers:
 
     def _bind(self, server: Server, faces: List[_reach.Face], tls: Set[str]) -> None:
         tls_here = any(listen.listener in tls or listen.quic for listen in server.listens)
-        if not tls_here or server.refuses:
+        upgrades = server.setting("starttls")
+        if upgrades is not None and upgrades.arguments != ["off"] and not tls_here:
+            self._warn("STARTTLS: no handshake at once, nothing is looked for there", upgrades)
+        elif not tls_here or server.refuses:
             return
         if not server.pairs:
             self._warn("a TLS server without a certificate", server.block.opened_by)
             return
         if not faces:
-            self._warn("no handshake reaches this server: others have its names", server.block.opened_by)
+            if tls_here:
+                self._warn("no handshake reaches this server: others have its names", server.block.opened_by)
             faces = [_reach.Face(server.names, [])]
         for directive in server.block.directives:
             if directive.name.startswith("ssl_certificate_by_lua"):

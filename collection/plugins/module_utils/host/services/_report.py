@@ -38,7 +38,7 @@ class Report:
 
     def listens(self, service: str, listeners: Iterable[str]) -> None:
         """Notes where a server listens, with TLS or without."""
-        self.listening.setdefault(service, set()).update(listeners)
+        self.listening.setdefault(service, set()).update(map(_reading.shown, listeners))
 
     def binding(  # noqa: PLR0913, PLR0917 - the fields of a binding; all but the first four by name
         self,
@@ -75,7 +75,7 @@ class Report:
                 "config_file": _reading.shown(config_file),
                 "line": line,
                 "names": [_reading.shown(name) for name in names],
-                "listeners": list(listeners),
+                "listeners": [_reading.shown(one) for one in listeners],
                 "files": place.files,
                 "certificate": place.leaf,
                 "chain": place.chain,

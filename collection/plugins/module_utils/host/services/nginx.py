@@ -7,6 +7,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set, Tuple
 
+from .. import commands
 from . import _reading
 from ._base import Service
 from ._machine import Process
@@ -111,7 +112,8 @@ class Nginx(Service):
         argv = [instance.program, "-T", "-q"] + instance.options
         answer = self.machine.ask(argv, min(30.0, report.reader.seconds_left()))
         tree = None
-        if answer is not None and answer.returncode == 0 and not answer.timed_out:
+        whole = answer is not None and len(answer.stdout) < commands.OUTPUT_LIMIT and not answer.timed_out
+        if answer is not None and answer.returncode == 0 and whole:
             tree = _nginx_files.from_dump(report, _reading.text(answer.stdout))
         elif answer is not None:
             report.warning("nginx -T fails, so its files are read: %s" % answer.said(), instance.config)

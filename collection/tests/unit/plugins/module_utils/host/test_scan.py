@@ -5,17 +5,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+import tempfile
 import time
 import typing as t
 from pathlib import Path
 
 import pytest
 from ansible_collections.notafter.tls.plugins.module_utils.host import scan, services
-from ansible_collections.notafter.tls.plugins.module_utils.host.services import _base, _reading
+from ansible_collections.notafter.tls.plugins.module_utils.host.services import (
+    _base,
+    _managers,
+    _reading,
+    _report,
+)
 from ansible_collections.notafter.tls.tests.unit.plugins.scanning import FakeMachine, Issue, Made, said
+from ansible_collections.notafter.tls.tests.unit.plugins.scanning import issue as issue_certificate
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 if t.TYPE_CHECKING:
     import os
@@ -197,3 +207,100 @@ def test_it_runs_on_the_oldest_python_that_targets_have(python: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "bindings" in json.loads(done.stdout)
+
+
+_SEEDS = {
+    "nginx": """http { ssl_certificate %s/a.crt; ssl_certificate_key %s/a.key; include %s/*.inc;
+server { listen 443 ssl; server_name a.test *.b.test ~^c(.+)$ .d.test; }
+server { listen [::]:444 ssl; listen unix:/x ssl; server_name $hostname;
+  ssl_certificate %s/$ssl_server_name.crt; ssl_certificate_key data:x; } }
+stream { server { listen 1-9 ssl; } }""",
+    "apache": """Listen 443
+Listen [::1]:444 https
+Define d %s
+Include %s/*.inc
+<Macro m $a>
+<VirtualHost *:443 10.0.0.1>
+ServerName $a
+ServerAlias *.b.test
+SSLEngine on
+SSLCertificateFile "${d}/a.crt"
+SSLCertificateKeyFile \\
+ ${d}/a.key
+</VirtualHost>
+</Macro>
+Use m a.test
+Use m b.test
+<IfDefine d>
+MDomain c.test
+</IfDefine>
+<IfVersion >= 2.4>
+</IfVersion>
+""",
+    "haproxy": """global
+ crt-base %s
+ setenv X "a b"
+defaults
+ mode http
+frontend f
+ bind :443,[::1]:444 ssl crt a.crt crt %s/ crt-list %s/a.inc
+.if streq("$X",a) || version_atleast(2.4)
+ bind :445-450 ssl crt '%s/a.crt' alpn h2
+.else
+ bind 1.2.3.4:"${Y-5}" ssl crt "${X[*]}"
+.endif
+crt-store s
+ load crt a.crt key a.key alias b
+""",
+}
+_DAMAGE = st.one_of(
+    st.binary(max_size=4),
+    st.sampled_from(
+        [b"{", b"}", b";", b'"', b"'", b"\\", b"\n", b"\r", b"\0", b"\xff", b"$", b"${", b"#", b"<", b"*"]
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(sorted(_SEEDS)),
+    st.lists(st.tuples(st.integers(0, 900), st.integers(0, 9), _DAMAGE), max_size=9),
+)
+def test_no_damage_to_a_configuration_makes_a_scan_raise(
+    kind: str, damage: list[tuple[int, int, bytes]]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        text = bytearray(_SEEDS[kind].replace("%s", folder).encode())
+        for place, length, new in damage:
+            text[place : place + length] = new
+        answer = _scan_of(kind, Path(folder), bytes(text))
+    json.dumps(answer, ensure_ascii=False).encode()
+
+
+def _scan_of(kind: str, folder: Path, text: bytes) -> dict[str, t.Any]:
+    """What a scan makes of one configuration beside a certificate and a file to include."""
+    for name in ("a.crt", "a.key"):
+        (folder / name).write_bytes(_GIVEN[name])
+    (folder / "a.inc").write_bytes(text[:50])
+    (folder / "conf").write_bytes(text)
+    machine = FakeMachine(folder / "machine")
+    for program in ("nginx", "apache2"):
+        machine.program(program)
+    machine.answers[("nginx", "-V")] = said(stderr=f"configure arguments: --conf-path={folder}/conf")
+    machine.answers[("apache2", "-V")] = said(f' -D HTTPD_ROOT="{folder}"\n -D SERVER_CONFIG_FILE="conf"\n')
+    reader = _reading.Reader(20.0)
+    report = _report.Report(reader, _managers.Managers(reader, certbot=(), acme_sh=()))
+    service = services.get(kind, machine)
+    if kind == "haproxy":
+        service.config, service.defaults = str(folder / "conf"), ()
+    with contextlib.suppress(_reading.Exhausted):
+        service.scan(report)
+    return scan.answer(report, {"addresses": ["10.0.0.1"]})
+
+
+def _given() -> dict[str, bytes]:
+    made = issue_certificate("a.test")
+    return {"a.crt": made.pem.encode(), "a.key": made.key_pem.encode()}
+
+
+_GIVEN = _given()
