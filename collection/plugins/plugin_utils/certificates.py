@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-
-from .parsed import Parsed, Problem, covers, pem_of, problem, split, text_of
+from .parsed import Parsed, Problem, covers, pem_of, problem, public_key_of, split, text_of
 
 if t.TYPE_CHECKING:
     import datetime
@@ -57,18 +54,12 @@ def check_bundle(
 
 def _csr_problems(leaf: Parsed, csr_pem: str) -> list[Problem]:
     try:
-        wanted = x509.load_pem_x509_csr(csr_pem.encode()).public_key()
+        wanted = public_key_of(csr_pem)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with it, there is nothing to compare with
         return [problem("malformed", f"the request cannot be read: {text_of(str(error))}")]
-    have = t.cast("x509.Certificate", leaf.certificate).public_key()
-    if _public_bytes(have) != _public_bytes(wanted):
+    if leaf.public_key != wanted:
         return [problem("key_mismatch", "the certificate is for another key than the request's")]
     return []
-
-
-def _public_bytes(key: t.Any) -> bytes:
-    encoding, form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    return t.cast("bytes", key.public_bytes(encoding, form))
 
 
 def complete(found: t.Mapping[str, t.Any], now: datetime.datetime) -> dict[str, t.Any]:

@@ -20,9 +20,18 @@ import typing as t
 import unicodedata
 import warnings
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
-from cryptography.x509.oid import NameOID
+from ansible.errors import AnsibleError
+from ansible.module_utils.basic import missing_required_lib
+
+try:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+    from cryptography.x509.oid import NameOID
+except ImportError as error:
+    _MISSING: ImportError | None = error
+else:
+    _MISSING = None
 
 if t.TYPE_CHECKING:
     import datetime
@@ -43,6 +52,8 @@ class Parsed:
     """One certificate, read as far as it can be read."""
 
     def __init__(self, pem: str | bytes) -> None:
+        if _MISSING is not None:
+            raise AnsibleError(missing_required_lib("cryptography", reason="on the controller")) from _MISSING
         self.error: str | None = None
         self.der = self._attempt("it is no PEM", lambda: _der(pem))
         self.fingerprint = None if self.der is None else hashlib.sha256(self.der).hexdigest()
@@ -55,6 +66,7 @@ class Parsed:
         self.not_before = self._read("its validity", lambda one: one.not_valid_before_utc)
         self.not_after = self._read("its validity", lambda one: one.not_valid_after_utc)
         self.key_type = self._read("its key", lambda one: _key_type(one.public_key()))
+        self.public_key = self._read("its key", lambda one: _public_bytes(one.public_key()))
         self.key_bits = self._read("its key", lambda one: _key_bits(one.public_key()))
         self.common_name = self._read("its subject", _common_name)
         stated = self._read("its names", _stated_names) or []
@@ -159,6 +171,16 @@ def split(pem: str) -> list[str]:
     """The certificates of a text, in the order they stand; linear in its length."""
     parts = pem.split(_BEGIN)[1:]
     return [_BEGIN + part.partition(_END)[0] + _END + "\n" for part in parts if _END in part]
+
+
+def public_key_of(csr_pem: str) -> bytes:
+    """The public key that a request is for, as DER; raises where there is none."""
+    return _public_bytes(x509.load_pem_x509_csr(csr_pem.encode()).public_key())
+
+
+def _public_bytes(key: t.Any) -> bytes:
+    encoding, form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    return t.cast("bytes", key.public_bytes(encoding, form))
 
 
 def problem(kind: str, message: str) -> Problem:

@@ -264,7 +264,7 @@ def addresses(value: str) -> List[str]:
     match = _ADDRESS.fullmatch(value)
     family, rest = (match.group(1), match.group(2)) if match else (None, value)
     host, colon, port = rest.rpartition(":")
-    low, _, high = port.partition("-")
+    low, _sign, high = port.partition("-")
     if "@" in rest or rest.startswith("/") or not colon or not re.fullmatch(r"[0-9]{1,5}", low):
         return []
     if not re.fullmatch(r"[0-9]{0,5}", high):

@@ -244,15 +244,15 @@ class Servers:
 def addresses(value: str) -> List[str]:
     """The `address:port` forms that the first word of a listen directive stands for."""
     if value.startswith("["):
-        host, _, rest = value.partition("]")
+        host, _sign, rest = value.partition("]")
         host, port = host + "]", rest[1:] if rest.startswith(":") else rest or "80"
     elif ":" in value:
-        host, _, port = value.rpartition(":")
+        host, _sign, port = value.rpartition(":")
     elif re.fullmatch(r"[0-9]+(-[0-9]+)?", value):
         host, port = "*", value
     else:
         host, port = value, "80"
-    low, _, high = port.partition("-")
+    low, _sign, high = port.partition("-")
     if not host or not re.fullmatch(r"[0-9]{1,5}", low) or not re.fullmatch(r"[0-9]{0,5}", high):
         return []
     host = "*" if host == "0.0.0.0" else host.lower()  # noqa: S104 - nginx knows both spellings of one address

@@ -132,7 +132,7 @@ class TestDescribe:
 @given(st.data())
 def test_no_damage_to_a_certificate_makes_the_parser_raise(data: st.DataObject) -> None:
     der = bytearray(GIVEN.certificate.public_bytes(serialization.Encoding.DER))
-    for _ in range(data.draw(st.integers(1, 4))):
+    for _turn in range(data.draw(st.integers(1, 4))):
         der[data.draw(st.integers(0, len(der) - 1))] = data.draw(st.integers(0, 255))
     _survives(bytes(der))
 
@@ -147,9 +147,9 @@ def test_no_text_makes_the_parser_raise(text: str) -> None:
 def test_thousands_of_damaged_certificates() -> None:
     chance = random.Random(20261122)  # noqa: S311 - damage, no secret
     whole = GIVEN.certificate.public_bytes(serialization.Encoding.DER)
-    for _ in range(3000):
+    for _turn in range(3000):
         der = bytearray(whole)
-        for _ in range(chance.randint(1, 5)):
+        for _turn in range(chance.randint(1, 5)):
             der[chance.randrange(len(der))] = chance.randrange(256)
         _survives(bytes(der))
 

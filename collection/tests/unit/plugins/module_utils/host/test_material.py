@@ -229,7 +229,7 @@ def test_a_trusted_certificate_has_the_fingerprint_of_the_certificate_in_it(
 def test_a_file_is_read_once_however_many_servers_name_it(tmp_path: Path, issue: Issue) -> None:
     certificate, key = issue("a.test").save(tmp_path)
     materials = _material.Materials(_reading.Reader(30.0, files=2))
-    places = [materials.place(str(certificate), str(key), None) for _ in range(100)]
+    places = [materials.place(str(certificate), str(key), None) for _turn in range(100)]
     assert len({json.dumps(place.files) for place in places}) == 1
 
 
@@ -250,7 +250,7 @@ def test_a_megabyte_of_beginnings_takes_linear_time(tmp_path: Path) -> None:
 @given(st.data())
 def test_no_damage_to_a_file_makes_the_look_raise(data: st.DataObject) -> None:
     made = bytearray(GIVEN * 2)
-    for _ in range(data.draw(st.integers(0, 6))):
+    for _turn in range(data.draw(st.integers(0, 6))):
         place = data.draw(st.integers(0, len(made) - 1))
         made[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
     certificates, _has_key, _trouble = _material._split(bytes(made))
