@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import ipaddress
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -113,9 +114,16 @@ class Authority:
             )
         )
         if names:
-            alternative = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+            alternative = x509.SubjectAlternativeName([_general_name(name) for name in names])
             builder = builder.add_extension(alternative, critical=False)
         return builder.sign(issuer_key, hashes.SHA256())
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _name(common_name: str) -> x509.Name:

@@ -1,13 +1,18 @@
-"""Every test gets a stage of its own."""
+"""Every test gets a control plane of its own."""
+
+from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 
 from tests.integration.controlplane.stage import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,17 +23,8 @@ def short_logs() -> None:
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
-    """A control plane with one server."""
+    """A control plane whose inventory has one server."""
     made = Stage(tmp_path)
-    yield made
-    made.database.close()
-    shutil.rmtree(made.workshop.runtime, ignore_errors=True)
-
-
-@pytest.fixture
-def wide_stage(tmp_path: Path) -> Iterator[Stage]:
-    """A control plane with four servers."""
-    made = Stage(tmp_path, ("web1", "web2", "web3", "web4"))
     yield made
     made.database.close()
     shutil.rmtree(made.workshop.runtime, ignore_errors=True)

@@ -6,21 +6,15 @@ from typing import Any
 import httpx
 import pytest
 from notafter.api.limits import MOST_BYTES
-from notafter.lifecycle import signing
-from notafter.runner import processes
 from notafter.store import jobs, tokens
 from notafter.store.jobs import Claim
 from sqlalchemy import text
 
 from tests.factories import DAY, binding
-from tests.integration.controlplane.stage import DNS_SECRET, Stage, one_certificate
+from tests.integration.controlplane.stage import DNS_SECRET, Stage
 
 TOKEN = "na_test-" + "7Qx" * 12
 OPEN = {"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
-JOB_ROUTES = {
-    "/api/v1/jobs/{job_id}/credentials/{certificate}",
-    "/api/v1/jobs/{job_id}/bundle/{certificate}",
-}
 
 
 @pytest.fixture
@@ -88,13 +82,13 @@ def test_a_certificate_is_shown_with_its_places_and_its_next_step_in_words(
     client: httpx.Client,
     stage: Stage,
 ) -> None:
-    pem = stage.world.ca.certificate_for("shop.example", not_before=stage.clock())
+    pem = stage.ca.issue("shop.example").certificate
     stage.found("web1", (pem, binding(pem)))
     (short,) = client.get("/api/v1/certificates").json()["items"]
     assert short["next_step"]["sentence"] == "nobody has adopted it"
     assert (short["adopted"], short["health"]) == (False, "valid")
     stage.make_account()
-    wish = {"account": "paper", "challenge": "dns-01", "credential": "paper", "provider": "dns_paper"}
+    wish = {"account": "main", "challenge": "dns-01", "credential": "main", "provider": "dns_x"}
     detail = client.post("/api/v1/certificates/1/adopt", json=wish).json()
     assert detail["adopted"]
     assert detail["next_step"]["code"] == "not_yet"
@@ -106,7 +100,7 @@ def test_a_certificate_is_shown_with_its_places_and_its_next_step_in_words(
 
 
 def test_a_renewal_is_a_job_and_asking_twice_is_one(client: httpx.Client, stage: Stage) -> None:
-    one_certificate(stage)
+    stage.one_certificate()
     first = client.post("/api/v1/certificates/1/renew")
     assert first.status_code == 202
     assert client.post("/api/v1/certificates/1/renew").json()["id"] == first.json()["id"]
@@ -172,7 +166,7 @@ def test_what_cannot_be_done_is_said_in_a_problem(  # noqa: PLR0917 -- one colum
     status: int,
     told: str,
 ) -> None:
-    pem = stage.world.ca.certificate_for("shop.example")
+    pem = stage.ca.issue("shop.example").certificate
     stage.found("web1", (pem, binding(pem)))
     answer = client.request(method, path, json=body)
     assert answer.status_code == status, answer.text
@@ -183,10 +177,10 @@ def test_what_cannot_be_done_is_said_in_a_problem(  # noqa: PLR0917 -- one colum
 
 
 def test_a_wildcard_cannot_be_proved_by_http(client: httpx.Client, stage: Stage) -> None:
-    pem = stage.world.ca.certificate_for("*.shop.example")
+    pem = stage.ca.issue("*.shop.example").certificate
     stage.found("web1", (pem, binding(pem)))
     stage.make_account()
-    wish = {"account": "paper", "challenge": "http-01", "mode": "stateless"}
+    wish = {"account": "main", "challenge": "http-01", "mode": "stateless"}
     assert "wildcard" in client.post("/api/v1/certificates/1/adopt", json=wish).json()["detail"]
 
 
@@ -223,15 +217,10 @@ def test_pages_follow_each_other(client: httpx.Client, stage: Stage) -> None:
 
 def running(stage: Stage) -> tuple[Claim, str]:
     """A renew job that a worker holds, with its attempts made and its token stored."""
-    one_certificate(stage)
-    stage.make_due()
-    stage.tick()
-    token = tokens.fresh()
+    stage.one_certificate()
+    claim, token = stage.renewing(), tokens.fresh()
     with stage.database.write() as session:
-        claim = jobs.claim(session, processes.identity(), "run", stage.clock())
-        assert claim is not None
         jobs.get(session, claim.job_id).token_hash = tokens.digest(token)
-    signing.prepare(stage.desk, claim, stage.clock())
     return claim, token
 
 
@@ -239,7 +228,7 @@ def test_a_job_gets_the_credentials_of_its_own_certificate(client: httpx.Client,
     claim, token = running(stage)
     client.headers["Authorization"] = f"Bearer {token}"
     answer = client.get(f"/api/v1/jobs/{claim.job_id}/credentials/crt-1")
-    assert answer.json()["dns_variables"] == {"PAPER_TOKEN": DNS_SECRET}
+    assert answer.json()["dns_variables"] == {"X_TOKEN": DNS_SECRET}
     assert answer.json()["account"]["private_key"].startswith("-----BEGIN EC PRIVATE KEY-----")
     assert answer.headers["cache-control"] == "no-store"
     assert client.get(f"/api/v1/jobs/{claim.job_id}/credentials/crt-2").status_code == 404

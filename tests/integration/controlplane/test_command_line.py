@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.factories import binding
-from tests.integration.controlplane.stage import Stage, wait_for
+from tests.integration.controlplane.stage import ROOT, Stage, wait_for
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:
@@ -25,18 +25,18 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_from_nothing_to_adopted(stage: Stage) -> None:
-    pem = stage.world.ca.certificate_for("shop.example", not_before=stage.clock())
-    wild = stage.world.ca.certificate_for("*.shop.example", not_before=stage.clock())
+    pem = stage.ca.issue("shop.example").certificate
+    wild = stage.ca.issue("*.shop.example").certificate
     stage.found("web1", (pem, binding(pem)), (wild, binding(wild, "/wild.pem")))
     stage.make_account()
     assert stage.command("dns", "create", "--provider", "dns_x", stdin="X_KEY=s3cret\n").returncode == 0
     done = stage.command(
-        "adopt", "--all", "--account", "paper", "--challenge", "http-01", "--mode", "stateless", "--json"
+        "adopt", "--all", "--account", "main", "--challenge", "http-01", "--mode", "stateless", "--json"
     )
     answer = json.loads(done.stdout)
     assert answer["adopted"] == ["crt-1"]
     assert "wildcard" in answer["refused"]["crt-2"]
-    done = stage.command("adopt", "crt-2", "--account", "paper", "--challenge", "dns-01", "--dns", "paper")
+    done = stage.command("adopt", "crt-2", "--account", "main", "--challenge", "dns-01", "--dns", "main")
     assert done.stdout == "adopted: crt-2\n"
     rows = json.loads(stage.command("certificates", "--json").stdout)
     assert [(row["certificate"], row["names"]) for row in rows] == [
@@ -106,10 +106,10 @@ def test_a_database_of_a_newer_version_is_named(stage: Stage) -> None:
 
 
 def test_a_wrong_project_or_inventory_is_named(stage: Stage) -> None:
-    (stage.project / "playbooks" / "renew.yml").rename(stage.project / "elsewhere.yml")
+    stage.project = stage.folder / "elsewhere"
     assert "NOTAFTER_PROJECT" in said(stage.command("serve"))
-    (stage.project / "elsewhere.yml").rename(stage.project / "playbooks" / "renew.yml")
-    (stage.folder / "inventory.yml").unlink()
+    stage.project = ROOT
+    stage.inventory.unlink()
     assert "NOTAFTER_INVENTORY" in said(stage.command("serve"))
 
 

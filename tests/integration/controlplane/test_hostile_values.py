@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from notafter.domain.job import JobKind
 from notafter.runner.plan import Plan, PlannedCertificate, PlannedDeployment, extra_variables, inventory
+from notafter.store import certificates
 
 from tests.factories import binding
 from tests.integration.controlplane.stage import Stage
@@ -86,22 +87,21 @@ def test_any_text_passes_a_real_inventory_unchanged(tmp_path: Path, texts: list[
     assert [one["__ansible_unsafe"] if isinstance(one, dict) else one for one in seen] == texts
 
 
-def test_a_hostile_server_is_scanned_stored_adopted_and_deployed_to_without_effect(stage: Stage) -> None:
+def test_a_hostile_server_is_stored_adopted_and_shown_without_effect(stage: Stage) -> None:
     touched = stage.folder / "touched"
     texts = bait(touched)
-    pem = stage.world.ca.certificate_for("shop.example", not_before=stage.clock())
+    pem = stage.ca.issue("shop.example").certificate
     one = binding(pem, texts[0], names=tuple(texts), listeners=tuple(texts))
     one["config_file"] = texts[1]
     one["problems"] = [{"kind": texts[0], "message": texts[1]}]
-    stage.world.serve_on("web1", (pem, one))
-    stage.scan()
+    stage.found("web1", (pem, one))
     assert stage.adopt_all() == ["crt-1"]
-    stage.make_due()
-    with stage.api():
-        stage.tick()
-        stage.work()
-    assert stage.world.served("dep-1") is not None
-    assert not touched.exists()
-    shown = stage.command("deployments").stdout
-    assert "\x1b" not in shown
+    stage.renewing()
+    for words in (("deployments",), ("servers",), ("deployments", "--json")):
+        shown = stage.command(*words)
+        assert shown.returncode == 0
+        assert not any(mark in shown.stdout for mark in ("\x1b", "\u202e", "\0")), words
+    with stage.database.read() as session:
+        (place,) = certificates.get(session, 1).deployments
+        assert (place.path, place.names) == (texts[0], texts)
     assert not touched.exists()

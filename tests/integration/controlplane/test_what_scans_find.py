@@ -2,7 +2,7 @@
 
 from notafter.store import certificates, servers, versions
 
-from tests.factories import DAY, NOW, binding, fingerprint
+from tests.factories import DAY, binding, fingerprint
 from tests.integration.controlplane.stage import Stage
 
 
@@ -14,30 +14,30 @@ def names_of(stage: Stage) -> dict[str, list[str]]:
         }
 
 
-def test_the_same_bytes_on_two_servers_are_one_certificate_with_two_places(wide_stage: Stage) -> None:
-    pem = wide_stage.world.ca.certificate_for("shop.example")
+def test_the_same_bytes_on_two_servers_are_one_certificate_with_two_places(stage: Stage) -> None:
+    pem = stage.ca.issue("shop.example").certificate
     for host in ("web1", "web2"):
-        wide_stage.found(host, (pem, binding(pem)))
-    assert names_of(wide_stage) == {"crt-1": ["web1:/etc/ssl/shop.pem", "web2:/etc/ssl/shop.pem"]}
+        stage.found(host, (pem, binding(pem)))
+    assert names_of(stage) == {"crt-1": ["web1:/etc/ssl/shop.pem", "web2:/etc/ssl/shop.pem"]}
 
 
 def test_a_pair_on_one_vhost_is_two_certificates(stage: Stage) -> None:
-    ec = stage.world.ca.certificate_for("shop.example")
-    rsa = stage.world.ca.certificate_for("shop.example", rsa_key=True)
+    ec = stage.ca.issue("shop.example").certificate
+    rsa = stage.ca.issue("shop.example", key_type="rsa-2048").certificate
     stage.found("web1", (ec, binding(ec, "/ec.pem")), (rsa, binding(rsa, "/rsa.pem")))
     assert names_of(stage) == {"crt-1": ["web1:/ec.pem"], "crt-2": ["web1:/rsa.pem"]}
 
 
 def test_scanning_twice_changes_nothing(stage: Stage) -> None:
-    pem = stage.world.ca.certificate_for("shop.example")
+    pem = stage.ca.issue("shop.example").certificate
     for _ in range(2):
         stage.found("web1", (pem, binding(pem)))
     assert names_of(stage) == {"crt-1": ["web1:/etc/ssl/shop.pem"]}
 
 
 def test_somebody_elses_renewal_is_a_new_version_of_the_same_certificate(stage: Stage) -> None:
-    old = stage.world.ca.certificate_for("shop.example", not_before=NOW - 60 * DAY)
-    new = stage.world.ca.certificate_for("shop.example", not_before=NOW - DAY)
+    old = stage.ca.issue("shop.example", start=-60 * DAY).certificate
+    new = stage.ca.issue("shop.example", start=-DAY).certificate
     stage.found("web1", (old, binding(old)))
     stage.found("web1", (new, binding(new)))
     assert names_of(stage) == {"crt-1": ["web1:/etc/ssl/shop.pem"]}
@@ -49,18 +49,18 @@ def test_somebody_elses_renewal_is_a_new_version_of_the_same_certificate(stage: 
 
 
 def test_another_wish_at_the_same_place_is_another_certificate(stage: Stage) -> None:
-    shop = stage.world.ca.certificate_for("shop.example")
-    blog = stage.world.ca.certificate_for("blog.example")
+    shop = stage.ca.issue("shop.example").certificate
+    blog = stage.ca.issue("blog.example").certificate
     stage.found("web1", (shop, binding(shop)))
     stage.found("web1", (blog, binding(blog)))
     assert names_of(stage) == {"crt-1": [], "crt-2": ["web1:/etc/ssl/shop.pem"]}
 
 
 def test_what_is_adopted_stays_ours_whatever_lies_there_and_is_behind(stage: Stage) -> None:
-    shop = stage.world.ca.certificate_for("shop.example")
+    shop = stage.ca.issue("shop.example").certificate
     stage.found("web1", (shop, binding(shop)))
     stage.adopt_all()
-    other = stage.world.ca.certificate_for("evil.example")
+    other = stage.ca.issue("evil.example").certificate
     stage.found("web1", (other, binding(other)))
     assert names_of(stage) == {"crt-1": ["web1:/etc/ssl/shop.pem"]}
     with stage.database.read() as session:
@@ -68,7 +68,7 @@ def test_what_is_adopted_stays_ours_whatever_lies_there_and_is_behind(stage: Sta
 
 
 def test_a_place_that_is_gone_is_absent_until_it_is_seen_again(stage: Stage) -> None:
-    pem = stage.world.ca.certificate_for("shop.example")
+    pem = stage.ca.issue("shop.example").certificate
     stage.found("web1", (pem, binding(pem)))
     stage.found("web1")
     with stage.database.read() as session:
@@ -90,7 +90,7 @@ def test_a_missing_or_broken_certificate_is_a_problem_of_the_server(stage: Stage
 
 def test_hostile_names_are_stored_as_they_are_and_cannot_be_adopted(stage: Stage) -> None:
     nasty = "{{ lookup('pipe','touch /tmp/x') }}"
-    pem = stage.world.ca.certificate_for(nasty, "a';id;'")
+    pem = stage.ca.issue(nasty, "a';id;'").certificate
     stage.found("web1", (pem, binding(pem, names=(nasty,))))
     assert stage.adopt_all() == []
     with stage.database.read() as session:

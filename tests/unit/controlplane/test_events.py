@@ -18,9 +18,10 @@ from notafter.domain.outcome import (
 from notafter.domain.reason import ReasonCode
 from notafter.runner import events
 
-from tests.factories import PaperCa, binding, scan_result
+from tests.authority import Authority
+from tests.factories import binding, scan_result
 
-PEM = PaperCa().certificate_for("shop.example")
+PEM = Authority().issue("shop.example").certificate
 LEAF = "ab" * 32
 
 

@@ -1,6 +1,5 @@
 """Renewal information as RFC 9773 has it, against a server that answers well and badly."""
 
-import ipaddress
 import json
 import ssl
 import threading
@@ -11,15 +10,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from notafter.ca import directory, renewal_info
 from notafter.domain.errors import CaUnreachable, NotADirectory
 from typing_extensions import override
 
-from tests.factories import NOW, PaperCa
+from tests.authority import Authority, pem_of
+from tests.factories import NOW
 
 GOOD = {
     "suggestedWindow": {"start": "2026-12-01T00:00:00Z", "end": "2026-12-03T00:00:00Z"},
@@ -63,25 +59,10 @@ class Ca:
 @contextmanager
 def https(folder: Path) -> Iterator[Ca]:
     """Serve on a port of our own, with a certificate for 127.0.0.1."""
-    paper = PaperCa()
-    key = ec.generate_private_key(ec.SECP256R1())
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([]))
-        .issuer_name(paper.name)
-        .public_key(key.public_key())
-        .serial_number(7)
-        .not_valid_before(NOW - timedelta(days=3000))
-        .not_valid_after(NOW + timedelta(days=3000))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=True)
-        .sign(paper.key, hashes.SHA256())
-    )
+    authority = Authority()
+    issued = authority.issue("127.0.0.1")
     path = folder / "server.pem"
-    path.write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        + certificate.public_bytes(Encoding.PEM),
-    )
+    path.write_text(issued.private_key + issued.certificate + issued.chain)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     server = HTTPServer(("127.0.0.1", 0), Answers)
@@ -89,7 +70,7 @@ def https(folder: Path) -> Iterator[Ca]:
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield Ca(f"https://127.0.0.1:{server.server_port}", paper.pem)
+        yield Ca(f"https://127.0.0.1:{server.server_port}", pem_of(authority.root))
     finally:
         server.shutdown()
         thread.join()

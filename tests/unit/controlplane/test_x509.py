@@ -10,20 +10,22 @@ from hypothesis import strategies as st
 from notafter.domain.errors import UnreadableCertificate
 from notafter.domain.x509 import read_leaf, split
 
-from tests.factories import PaperCa, fingerprint
+from tests.authority import Authority, pem_of
+from tests.factories import fingerprint
 
-CA = PaperCa()
-PEM = CA.certificate_for("shop.example", "*.shop.example")
+CA = Authority()
+CA_PEM = pem_of(CA.intermediate)
+PEM = CA.issue("shop.example", "*.shop.example").certificate
 
 
 def test_a_certificate_is_read_with_all_we_keep_of_it() -> None:
-    leaf = read_leaf("text before\n" + PEM + CA.pem)
+    leaf = read_leaf("text before\n" + PEM + CA_PEM)
     assert leaf.names == ("shop.example", "*.shop.example")
     assert leaf.key_type == "ec-256"
     assert leaf.fingerprint == fingerprint(PEM)
     assert leaf.authority_key_id is not None
     assert leaf.not_before.tzinfo is not None
-    assert read_leaf(CA.certificate_for("a.example", rsa_key=True)).key_type == "rsa-2048"
+    assert read_leaf(CA.issue("a.example", key_type="rsa-2048").certificate).key_type == "rsa-2048"
 
 
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
@@ -45,4 +47,4 @@ def test_what_is_no_certificate_is_refused(text: str) -> None:
 
 
 def test_a_chain_is_split_into_its_certificates() -> None:
-    assert [fingerprint(pem) for pem in split(PEM + CA.pem)] == [fingerprint(PEM), fingerprint(CA.pem)]
+    assert [fingerprint(pem) for pem in split(PEM + CA_PEM)] == [fingerprint(PEM), fingerprint(CA_PEM)]
