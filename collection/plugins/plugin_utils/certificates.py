@@ -69,21 +69,20 @@ def complete(found: t.Mapping[str, t.Any], now: datetime.datetime) -> dict[str, 
     """
     chains = {name: _issuers(text) for name, text in _table(found, "chains").items()}
     parsed = _parsed(found)
-    bindings = [dict(one) for one in _rows(found, "bindings")]
-    told = [dict(one) for one in _rows(found, "warnings")]
+    bindings = [_binding(row) for row in _rows(found, "bindings")]
+    told = [_warning(row) for row in _rows(found, "warnings")]
     told += _fill_names(bindings, parsed)
-    links: dict[tuple[str, str | None], bool] = {}
+    links: dict[tuple[str, str], bool] = {}
     best: dict[str, str] = {}
-    for binding in bindings:
-        chain = binding.pop("chain", None)
-        fingerprint = binding.get("certificate")
+    for binding, row in zip(bindings, _rows(found, "bindings"), strict=True):
+        fingerprint, chain = binding["certificate"], _text(row.get("chain"))
         if fingerprint not in parsed:
             binding["certificate"] = None
             continue
         leaf = parsed[fingerprint]
         if (fingerprint, chain) not in links:
             links[fingerprint, chain] = _is_linked(leaf, chains.get(chain, []))
-        binding["problems"] = [*binding.get("problems", []), *_judged(leaf, binding, now)]
+        binding["problems"] += _judged(leaf, binding, now)
         if not links[fingerprint, chain]:
             message = f"the issuer of the certificate ({leaf.issuer}) is not in its file"
             binding["problems"].append(problem("chain_incomplete", message))
@@ -115,7 +114,7 @@ def _parsed(found: t.Mapping[str, t.Any]) -> dict[str, Parsed]:
 
 
 def _judged(leaf: Parsed, binding: t.Mapping[str, t.Any], now: datetime.datetime) -> list[Problem]:
-    problems = leaf.validity_problems(now) + leaf.name_problems(binding.get("names") or []) + leaf.weakness()
+    problems = leaf.validity_problems(now) + leaf.name_problems(binding["names"]) + leaf.weakness()
     if leaf.error:
         problems.append(problem("malformed", f"the certificate cannot be read in full: {leaf.error}"))
     if leaf.odd_names:
@@ -141,15 +140,15 @@ def _fill_names(bindings: list[dict[str, t.Any]], parsed: t.Mapping[str, Parsed]
     owners: dict[tuple[str, str, str], str] = {}
     first: dict[str, str] = {}
     for binding in bindings:
-        leaf = parsed.get(binding.get("certificate") or "")
-        if binding.get("service") != "haproxy" or leaf is None:
+        leaf = parsed.get(binding["certificate"] or "")
+        if binding["service"] != "haproxy" or leaf is None:
             continue
-        own, kind = str(binding["certificate"]), leaf.algorithm()
-        listeners = [str(one) for one in binding.get("listeners") or []]
+        own, kind = binding["certificate"], leaf.algorithm()
+        listeners = binding["listeners"]
         for listener in listeners:
             first.setdefault(listener, own)
-        from_leaf = not binding.get("names")
-        names = [str(one) for one in binding.get("names") or leaf.server_names()]
+        from_leaf = not binding["names"]
+        names = binding["names"] or leaf.server_names()
         kept = []
         for name in names:
             holders = [owners.setdefault((listener, name, kind), own) for listener in listeners]
@@ -166,7 +165,7 @@ def _fill_names(bindings: list[dict[str, t.Any]], parsed: t.Mapping[str, Parsed]
 
 def _shadowed(binding: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     message = "no handshake shows this certificate: others have its names"
-    return {"file": binding.get("config_file"), "line": binding.get("line"), "message": message}
+    return {"file": binding["config_file"], "line": binding["line"], "message": message}
 
 
 def bounded(result: dict[str, t.Any], limit: int = RESULT_LIMIT) -> dict[str, t.Any]:
@@ -174,16 +173,21 @@ def bounded(result: dict[str, t.Any], limit: int = RESULT_LIMIT) -> dict[str, t.
     if len(str(result)) <= limit:
         return result
     _drop_repeated_chains(result)
-    bindings = result["bindings"]
-    dropped = 0
-    while bindings and len(str(result)) > limit:
-        cut = max(1, len(bindings) // 8)
-        del bindings[-cut:]
-        dropped += cut
-        used = {binding["certificate"] for binding in bindings}
-        result["certificates"] = {key: one for key, one in result["certificates"].items() if key in used}
-    if dropped:
-        _tell(result, f"the result is too large: {dropped} bindings are left out")
+    bindings, certificates = result["bindings"], result["certificates"]
+    left = limit - len(str({**result, "bindings": [], "certificates": {}}))
+    kept: dict[str, t.Any] = {}
+    for number, binding in enumerate(bindings):
+        fingerprint = binding["certificate"]
+        left -= len(str(binding)) + 2
+        if fingerprint in certificates and fingerprint not in kept:
+            kept[fingerprint] = certificates[fingerprint]
+            left -= len(str(kept[fingerprint])) + len(fingerprint) + 6
+        if left < 0:
+            _tell(result, f"the result is too large: {len(bindings) - number} bindings are left out")
+            del bindings[number:]
+            break
+    used = {binding["certificate"] for binding in bindings}
+    result["certificates"] = {key: one for key, one in certificates.items() if key in used}
     return result
 
 
@@ -203,6 +207,40 @@ def _drop_repeated_chains(result: dict[str, t.Any]) -> None:
 
 def _tell(result: dict[str, t.Any], message: str) -> None:
     result["warnings"].append({"file": None, "line": None, "message": message})
+
+
+def _binding(row: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """A binding of the contract's shape, whatever shape a host has given it."""
+    return {
+        "service": _text(row.get("service")),
+        "config_file": _text(row.get("config_file")),
+        "line": _number(row.get("line")),
+        "names": _texts(row.get("names")),
+        "listeners": _texts(row.get("listeners")),
+        "files": _rows(row, "files"),
+        "certificate": _text(row.get("certificate")) or None,
+        "managed_by": _text(row.get("managed_by")) or None,
+        "problems": [
+            problem(_text(one.get("kind")), _text(one.get("message"))) for one in _rows(row, "problems")
+        ],
+    }
+
+
+def _warning(row: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    file, line = _text(row.get("file")) or None, _number(row.get("line")) or None
+    return {"file": file, "line": line, "message": _text(row.get("message"))}
+
+
+def _text(value: t.Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _texts(value: t.Any) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _number(value: t.Any) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _table(found: t.Mapping[str, t.Any], name: str) -> dict[str, t.Any]:

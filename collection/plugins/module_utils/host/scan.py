@@ -31,6 +31,7 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
 def _scan(name: str, report: Report) -> Optional[Dict[str, Any]]:
     """Scans one kind of server; None when it is not on this host."""
     service = services.get(name)
+    service.name_strangers(report)
     if not service.found():
         return None
     try:

@@ -77,7 +77,13 @@ class Service:
         return match.group(1) if match else None
 
     def name_strangers(self, report: Report) -> None:
-        """Says which processes were not believed."""
+        """Says which processes were not believed, and which live where we cannot look."""
+        contained = self.machine.contained(self.process_names)
+        if contained:
+            report.warning(
+                "%s runs in a container (process %d): its configuration is not read here"
+                % (self.name, contained[0])
+            )
         for process in self.machine.strangers(self.process_names):
             report.warning(
                 "process %d is called %s but is not root's: its configuration is not read by root"

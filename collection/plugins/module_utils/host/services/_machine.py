@@ -75,18 +75,23 @@ class Machine:
 
     def processes(self, names: Sequence[str]) -> List[Process]:
         """The living processes of these names, by number; those of containers are not ours."""
+        found = []
+        for pid, name in self._called(names):
+            process = self._process(pid, name)
+            if process is not None:
+                found.append(process)
+        return found
+
+    def contained(self, names: Sequence[str]) -> List[int]:
+        """The processes of these names that live in containers."""
+        return [pid for pid, _name in self._called(names) if self.foreign(pid)]
+
+    def _called(self, names: Sequence[str]) -> List[Tuple[int, str]]:
         try:
             numbers = sorted(int(entry) for entry in os.listdir(self.proc) if entry.isdigit())
         except OSError:
             return []
-        found = []
-        for pid in numbers:
-            name = self._name(pid)
-            if name in names:
-                process = self._process(pid, name)
-                if process is not None:
-                    found.append(process)
-        return found
+        return [(pid, name) for pid, name in ((pid, self._name(pid)) for pid in numbers) if name in names]
 
     def masters(self, names: Sequence[str]) -> List[Process]:
         """Those processes of these names that none of the others has started, and that may be believed."""

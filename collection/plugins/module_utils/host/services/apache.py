@@ -111,7 +111,6 @@ class Apache(Service):
         def warn(message: str, file: str, line: int) -> None:
             report.warning(message, file or None, line or None)
 
-        self.name_strangers(report)
         for instance in self.instances():
             version, modules = self._version(instance.program), self._static(instance)
             start = Start(instance.root, instance.environment, instance.defines, modules, version)

@@ -75,7 +75,6 @@ class HAProxy(Service):
     def scan(self, report: Report) -> None:
         from ._haproxy_binds import Binds  # noqa: PLC0415 - compiled only where there is an HAProxy
 
-        self.name_strangers(report)
         for instance in self.instances():
             reading = self._reading(instance, report)
             Binds(reading, instance.folder, report, self.name).report_bindings()

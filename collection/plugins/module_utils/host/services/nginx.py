@@ -96,7 +96,6 @@ class Nginx(Service):
     def scan(self, report: Report) -> None:
         from ._nginx_servers import Servers  # noqa: PLC0415 - compiled only where there is an nginx
 
-        self.name_strangers(report)
         for instance in self.instances():
             tree = self._tree(report, instance)
             for message, file, line in tree.warnings:

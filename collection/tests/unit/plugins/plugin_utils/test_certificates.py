@@ -9,6 +9,7 @@ import base64
 import copy
 import datetime
 import random
+import time
 import typing as t
 
 import pytest
@@ -284,6 +285,13 @@ def of(
     return scanned(given, service=service, names=names)
 
 
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=9) | st.just(GIVEN.fingerprint),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
 class TestComplete:
     """A host's answer becomes the contract's, with what only the controller can judge."""
 
@@ -413,6 +421,19 @@ class TestComplete:
     def test_an_answer_of_another_shape_stops_nothing(self, answer: dict[str, t.Any]) -> None:
         assert set(certificates.complete(answer, NOW)) == {"server", "bindings", "certificates", "warnings"}
 
+    @given(_JSON, _JSON, _JSON)
+    def test_no_answer_of_a_hostile_host_makes_it_raise(self, one: t.Any, other: t.Any, key: t.Any) -> None:
+        answer = of(GIVEN, service="haproxy")
+        fields = ("names", "listeners", "files", "certificate", "chain", "problems", "line", "service")
+        answer["bindings"] += [dict.fromkeys(fields, one), {**answer["bindings"][0], str(key): other}]
+        answer["certificates"][str(key)] = {"pem": one}
+        answer["chains"][str(key)] = other
+        answer["warnings"] = [one, {"message": other, "line": key}]
+        result = certificates.complete(answer, NOW)
+        assert set(result["certificates"]) <= {GIVEN.fingerprint}
+        for binding in result["bindings"]:
+            assert all(isinstance(name, str) for name in binding["names"] + binding["listeners"])
+
     def test_the_answer_that_was_given_is_left_alone(self, issue: Issue) -> None:
         answer = of(issue("a.test"), service="haproxy")
         before = copy.deepcopy(answer)
@@ -442,6 +463,16 @@ class TestBounded:
         assert 0 < len(bounded["bindings"]) < 20
         assert {one["certificate"] for one in bounded["bindings"]} == set(bounded["certificates"])
         assert f"{20 - len(bounded['bindings'])} bindings are left out" in bounded["warnings"][-1]["message"]
+
+    def test_a_very_large_result_is_cut_in_linear_time(self) -> None:
+        answer = of(*[GIVEN] * 20000)
+        for number, binding in enumerate(answer["bindings"]):
+            binding["names"] = [f"{number}.test"]
+        start = time.monotonic()
+        result = certificates.complete(answer, NOW)
+        assert len(str(result)) <= certificates.RESULT_LIMIT + 200
+        assert len(result["bindings"]) > 1000
+        assert time.monotonic() - start < 10
 
     def test_a_small_result_is_left_alone(self, issue: Issue) -> None:
         result = certificates.complete(of(issue("a.test")), NOW)

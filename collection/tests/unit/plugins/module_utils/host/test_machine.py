@@ -44,6 +44,7 @@ def test_a_process_in_a_container_is_not_ours(machine: FakeMachine) -> None:
     status = machine.root / "proc" / "10" / "status"
     status.write_text(status.read_text().replace("NSpid:\t10", "NSpid:\t10\t1"))
     assert machine.processes(NAMES) == []
+    assert machine.contained(NAMES) == [10]
 
 
 def test_a_process_in_another_root_is_not_ours_but_one_in_its_own_chroot_is(machine: FakeMachine) -> None:

@@ -51,6 +51,7 @@ class Nginx:
 
     def scan(self) -> list[Binding]:
         """The bindings of the whole configuration."""
+        self.service.name_strangers(self.report)
         self.service.scan(self.report)
         return self.report.bindings
 

@@ -67,8 +67,8 @@ class _Broken(_base.Service):
 
     name = "broken"
 
-    def __init__(self, error: Exception) -> None:
-        super().__init__(FakeMachine.__new__(FakeMachine))
+    def __init__(self, machine: FakeMachine, error: Exception) -> None:
+        super().__init__(machine)
         self.error = error
 
     def found(self) -> bool:
@@ -85,9 +85,13 @@ class _Broken(_base.Service):
         raise self.error
 
 
-def test_what_was_found_before_the_time_was_over_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_found_before_the_time_was_over_stands(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(
-        scan.services, "get", lambda _name: _Broken(_reading.Exhausted("the time for the scan is over"))
+        scan.services,
+        "get",
+        lambda _name: _Broken(machine, _reading.Exhausted("the time for the scan is over")),
     )
     answer = scan.run({"services": ["broken"]})
     assert len(answer["bindings"]) == 1
