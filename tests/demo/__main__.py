@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 LIFE = 240  #: seconds that a certificate lives here; 47 days elsewhere
 CYCLES = 2
 PATIENCE = 1500  #: seconds after which `--once` gives up
-console = Console(highlight=False)
+console = Console(
+    highlight=False, width=None if sys.stdout.isatty() else 132, soft_wrap=not sys.stdout.isatty()
+)
 
 
 def step(text: str) -> None:
