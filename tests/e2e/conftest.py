@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from notafter.store import certificates, servers
+from notafter.store.database import Database, Session
 
 from tests.lab.fleets import SMALL
 from tests.lab.lab import Lab
@@ -86,6 +90,51 @@ class Story:
             if b"NOTAFTER_RUN=" in environment and folder in environment:
                 found.append(int(entry.name))
         return found
+
+    def hold(self, host: str, point: str, seconds: float) -> None:
+        """Makes the host program wait at a point, once."""
+        self.lab.hosts[host].write(HOST_FAILPOINT, f"{point}:sleep={seconds}")
+
+    def wait_for_hold(self, host: str) -> None:
+        """Waits until the host program has come to the point where it waits."""
+        met = f"the run does not come to the failpoint of {host}"
+        self.plane.wait_until(lambda: not self.lab.hosts[host].exists(HOST_FAILPOINT), met, 90)
+
+    def job(self, number: int) -> dict[str, Any]:
+        """One job with its items."""
+        found: dict[str, Any] = self.plane.ask("GET", f"/api/v1/jobs/{number}")
+        return found
+
+    def wait_for_job(self, number: int) -> dict[str, Any]:
+        """Waits until a job has ended; returns it with its items."""
+        self.plane.wait_until(lambda: self.job(number)["state"] in ENDED, f"job {number} does not end", 120)
+        return self.job(number)
+
+    @contextmanager
+    def rows(self) -> Iterator[Session]:
+        """The control plane's own database, to fake the one thing that stories fake: time."""
+        database = Database(f"sqlite:///{self.plane.folder / 'data' / 'notafter.db'}")
+        try:
+            with database.write() as session:
+                yield session
+        finally:
+            database.close()
+
+    def let_back_offs_pass(self) -> None:
+        """As if the time had passed that is waited after failures."""
+        with self.rows() as session:
+            for row in certificates.page(session, 0, 1000):
+                row.next_attempt_at = None
+                for place in row.deployments:
+                    place.next_attempt_at = None
+            for server in servers.page(session, 0, 1000):
+                server.scan_wanted_at = server.scan_wanted_at and datetime.now(UTC)
+
+    def let_renewal_come(self, key: str) -> None:
+        """As if the time had come when a certificate is to be renewed."""
+        with self.rows() as session:
+            row = certificates.by_key(session, self.certificate(key)["key"])
+            row.renew_at = row.first_renewal_at = datetime.now(UTC)
 
     def forget_failpoints(self) -> None:
         """Takes away failpoints that were not met."""

@@ -22,7 +22,7 @@ PLANE_POINTS = [
     "work.claimed",
     "signing.made",
     "signing.stored",
-    "work.token_stored",
+    "work.planned",
     "run.started",
     "record.before",
     "record.uncommitted",
@@ -32,7 +32,7 @@ PLANE_POINTS = [
     "work.ran",
     "finish.before",
 ]
-ISSUER_POINTS = ["before-acme-sh", "signed"]
+ISSUER_POINTS = ["before-acme-sh", "signed", "before-answer"]
 #: One round each: where the host program is killed on web1, apache1 and haproxy1 at the same time.
 TARGET_POINTS = [("staged", "swapped-1", "reloaded"), ("verified", "committed", "swapped-0")]
 TARGETS = {"www": "web1", "wiki": "apache1", "edge": "haproxy1"}

@@ -57,18 +57,24 @@ def current(name: str, with_key: bool) -> Optional[Dict[str, Any]]:
 
 
 def request(name: str, names: List[str], key_type: str) -> Dict[str, str]:
-    """The open request of a certificate: the one that lies there if it asks for the same, else a new one."""
+    """The open request of a certificate: the one that lies there if it asks for the same, else a new one.
+
+    One whose key serves already is over: a kill kept `promote` from taking it away.
+    """
     if key_type not in _KEYS:
         raise Refused("invalid_request", "key type %r is none of %s" % (key_type, ", ".join(sorted(_KEYS))))
     path = _directory(name, "next")
     about = {"names": names, "key_type": key_type}
     known = state.read_json(os.path.join(path, "about.json")) or {}
     csr = _read(os.path.join(path, "csr.pem"))
+    key = os.path.join(path, "key.pem")
+    serving = _read(os.path.join(_directory(name), "current", "key.pem"))
+    if serving is not None and _read(key) == serving:
+        csr = None
     if csr is not None and {"names": known.get("names"), "key_type": known.get("key_type")} == about:
         return {"csr": csr, "attempt": known["attempt"]}
     shutil.rmtree(path)
     path = _directory(name, "next")
-    key = os.path.join(path, "key.pem")
     made = commands.run(_KEYS[key_type], 120.0)
     if made.returncode != 0:
         raise HostError("internal", "openssl cannot make a key: %s" % made.said())
