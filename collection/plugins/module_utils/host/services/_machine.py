@@ -4,6 +4,7 @@
 """The machine that a kind of server looks at: its processes, its programs, its systemd."""
 
 import os
+import pwd
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from .. import commands
@@ -109,9 +110,10 @@ class Machine:
     def trusted(self, process: Process, names: Sequence[str]) -> bool:
         """Whether root may run what a process runs, with the arguments that it shows.
 
-        Anybody may call a program of his own "nginx" and give it a configuration that loads
-        code. Root believes only a program of root's with such a name, started by root or by
-        systemd; without root's rights there is nothing to gain by a lie.
+        Anybody may call a program of his own "nginx", and anybody may give the system's nginx
+        a configuration that loads code or that asks for keys to be put into his folder. Root
+        believes only a program of root's with such a name, started by root or by systemd;
+        without root's rights there is nothing to gain by a lie.
         """
         if os.geteuid() != 0:
             return True
@@ -121,7 +123,44 @@ class Machine:
         found = os.stat(_reading.raw(path))
         if os.path.basename(path) not in names or found.st_uid != 0 or found.st_mode & 0o022:
             return False
-        return process.user == 0 or self.unit(process) is not None
+        return self._started_by(process) is not None
+
+    def _started_by(self, process: Process) -> Optional[int]:
+        """The user with whose rights a process was started; None where that is anybody's claim."""
+        if process.user == 0 or self._has_left_root(process):
+            return 0
+        unit = self.unit(process)
+        answer = None
+        if unit is not None:
+            answer = self.ask(["systemctl", "show", "--property=MainPID", "--property=User", unit], 10.0)
+        said = [] if answer is None else _reading.text(answer.stdout).splitlines()
+        if "MainPID=%d" % process.pid not in said:
+            return None  # it only runs where a service has started it, as every job of cron does
+        return 0 if "User=" in said or "User=root" in said else process.user
+
+    def _has_left_root(self, process: Process) -> bool:
+        """Whether a process went into a chroot after its start, which takes root's rights.
+
+        The program of somebody who is locked into a chroot lies inside it; a user namespace
+        of his own would let him make one.
+        """
+        link = "%s/%d/" % (self.proc, process.pid)
+        try:
+            root, program = os.readlink(link + "root"), os.readlink(link + "exe")
+            same = os.readlink(link + "ns/user") == os.readlink(self.proc + "/self/ns/user")
+        except OSError:
+            return False
+        return same and root != "/" and not program.startswith(root.rstrip("/") + "/")
+
+    def as_owner(self, process: Optional[Process], argv: List[str]) -> List[str]:
+        """A command with the rights that a process was started with: root loads only what is root's."""
+        user = 0 if process is None or os.geteuid() != 0 else self._started_by(process)
+        if not user:
+            return argv
+        try:
+            return ["runuser", "-u", pwd.getpwuid(user).pw_name, "--"] + argv
+        except KeyError:
+            return ["setpriv", "--reuid", str(user), "--clear-groups", "--"] + argv
 
     def _file(self, pid: object, name: str) -> bytes:
         try:
@@ -178,9 +217,12 @@ class Machine:
         return path if os.path.isfile(_reading.raw(path)) else None
 
     def folder(self, process: Process) -> Optional[str]:
-        """The working directory of a process."""
+        """The working directory of a process, unless it has gone into a chroot since."""
+        link = "%s/%d/" % (self.proc, process.pid)
         try:
-            return _reading.text(os.readlink(_reading.raw("%s/%d/cwd" % (self.proc, process.pid))))
+            if os.readlink(link + "root") != "/":
+                return None
+            return _reading.text(os.readlink(_reading.raw(link + "cwd")))
         except OSError:
             return None
 

@@ -149,7 +149,7 @@ class Apache(Service):
 
     def _dump(self, instance: Instance, report: Report) -> Optional[Set[Tuple[str, int]]]:
         """The places of the virtual hosts as the server tells them."""
-        argv = [str(instance.program)] + _words(instance) + ["-t", "-D", "DUMP_VHOSTS"]
+        argv = self._direct(instance) + ["-t", "-D", "DUMP_VHOSTS"]
         answer = self.machine.ask(argv, min(30.0, report.reader.seconds_left()), instance.environment)
         if answer is None or answer.timed_out:
             return None
@@ -200,7 +200,7 @@ class Apache(Service):
         return ["env", "APACHE_CONFDIR=%s" % said["-d"], program, verb]
 
     def _direct(self, instance: Instance) -> List[str]:
-        return [instance.program or "apache2"] + _words(instance)
+        return self.machine.as_owner(instance.master, [instance.program or "apache2"] + _words(instance))
 
     def command_environment(self) -> Dict[str, str]:
         """The variables that the running master was started with: its configuration uses them."""

@@ -110,8 +110,11 @@ class HAProxy(Service):
 
     def test_commands(self) -> List[List[str]]:
         return [
-            [one.program or "haproxy", "-c", "-C", one.folder]
-            + [word for file in one.files for word in ("-f", file)]
+            self.machine.as_owner(
+                one.process,
+                [one.program or "haproxy", "-c", "-C", one.folder]
+                + [word for file in one.files for word in ("-f", file)],
+            )
             for one in self.instances()
         ]
 
@@ -134,9 +137,8 @@ class HAProxy(Service):
                 commands.append(["kill", "-USR2", str(one.process.pid)])
             else:
                 daemon = [] if "-D" in one.options else ["-D"]
-                commands.append(
-                    [one.program or "haproxy"] + one.options + daemon + ["-sf", str(one.process.pid)]
-                )
+                again = [one.program or "haproxy"] + one.options + daemon + ["-sf", str(one.process.pid)]
+                commands.append(self.machine.as_owner(one.process, again))
         return commands
 
     def _is_master(self, process: Process) -> bool:

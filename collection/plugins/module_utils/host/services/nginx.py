@@ -108,7 +108,7 @@ class Nginx(Service):
         master = instance.master
         if master is None or instance.program is None or not self.machine.may_ask_as(master):
             return _nginx_files.from_disk(report, instance.config)
-        argv = [instance.program, "-T", "-q"] + instance.options
+        argv = self.machine.as_owner(master, [instance.program, "-T", "-q"] + instance.options)
         answer = self.machine.ask(argv, min(30.0, report.reader.seconds_left()))
         tree = None
         whole = answer is not None and len(answer.stdout) < commands.OUTPUT_LIMIT and not answer.timed_out
@@ -119,7 +119,10 @@ class Nginx(Service):
         return tree or _nginx_files.from_disk(report, instance.config)
 
     def test_commands(self) -> List[List[str]]:
-        return [[one.program or "nginx", "-t"] + one.options for one in self.instances()]
+        return [
+            self.machine.as_owner(one.master, [one.program or "nginx", "-t"] + one.options)
+            for one in self.instances()
+        ]
 
     def challenge_answer(self, thumbprint: str) -> Tuple[str, str]:
         text = (
@@ -139,7 +142,7 @@ class Nginx(Service):
     def reload_commands(self) -> List[List[str]]:
         return [
             self.machine.reload_by_systemd(one.master)
-            or [one.program or "nginx", "-s", "reload"] + one.options
+            or self.machine.as_owner(one.master, [one.program or "nginx", "-s", "reload"] + one.options)
             for one in self.instances()
             if one.master is not None
         ]

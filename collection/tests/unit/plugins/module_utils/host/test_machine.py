@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
 import typing as t
@@ -69,11 +70,55 @@ def test_root_believes_only_what_is_root_s(machine: FakeMachine, lie: str) -> No
     assert [one.pid for one in machine.strangers(NAMES)] == [10]
 
 
-def test_a_service_of_systemd_may_run_as_any_user(machine: FakeMachine) -> None:
+SHOW = ("systemctl", "show", "--property=MainPID", "--property=User")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has something to lose")
+@pytest.mark.parametrize(
+    ("shown", "trusted", "prefix"),
+    [
+        ("MainPID=10\nUser=nobody\n", True, ["runuser", "-u", "nobody", "--"]),
+        ("MainPID=10\nUser=\n", True, []),
+        ("MainPID=9\nUser=\n", False, []),
+        ("", False, []),
+    ],
+)
+def test_a_service_of_systemd_is_asked_with_its_own_rights(
+    machine: FakeMachine, shown: str, trusted: bool, prefix: list[str]
+) -> None:
+    user = pwd.getpwnam("nobody").pw_uid
     machine.with_systemd()
-    machine.process(10, "apache2", "apache2", uid=1000, unit="apache2.service")
-    assert [one.pid for one in machine.masters(NAMES)] == [10]
-    assert machine.unit(machine.masters(NAMES)[0]) == "apache2.service"
+    machine.process(10, "apache2", "apache2", uid=user, unit="apache2.service")
+    machine.answers[(*SHOW, "apache2.service")] = said(shown)
+    assert [one.pid for one in machine.masters(NAMES)] == ([10] if trusted else [])
+    if trusted:
+        (process,) = machine.masters(NAMES)
+        assert machine.as_owner(process, ["apache2", "-t"]) == [*prefix, "apache2", "-t"]
+        assert machine.unit(process) == "apache2.service"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has something to lose")
+@pytest.mark.parametrize(
+    ("root", "namespace", "trusted"),
+    [
+        ("/var/lib/haproxy", "user:[1]", True),
+        ("/", "user:[1]", False),
+        ("/var/lib/haproxy", "user:[2]", False),
+        ("the folder of its program", "user:[1]", False),
+    ],
+)
+def test_a_daemon_that_gave_up_root_s_rights_in_a_chroot_was_root_s(
+    machine: FakeMachine, root: str, namespace: str, trusted: bool
+) -> None:
+    machine.process(10, "apache2", "apache2", uid=1000)
+    for pid, name in (("10", namespace), ("self", "user:[1]")):
+        (machine.root / "proc" / pid / "ns").mkdir()
+        (machine.root / "proc" / pid / "ns" / "user").symlink_to(name)
+    (machine.root / "proc" / "10" / "root").unlink()
+    (machine.root / "proc" / "10" / "root").symlink_to(str(machine.root) if "program" in root else root)
+    assert [one.pid for one in machine.masters(NAMES)] == ([10] if trusted else [])
+    if trusted:
+        assert machine.as_owner(machine.masters(NAMES)[0], ["x"]) == ["x"]
 
 
 @pytest.mark.parametrize(
