@@ -19,7 +19,6 @@ ARGUMENTS: dict[str, t.Any] = {
     "verify_seconds": {"type": "int", "default": 15},
     "lock_seconds": {"type": "int", "default": 60},
 }
-CHANGED = ("deployed", "staged", "planned", "broken")
 FAILED = ("rolled_back", "blocked_by_host", "conflict", "refused", "busy", "broken")
 
 
@@ -129,6 +128,7 @@ def _outcome(wish: dict[str, t.Any], state: str, reason: str, message: str) -> d
         "state": state,
         "reason": reason,
         "message": message,
+        "changed": False,
         "before_fingerprint": None,
         "live_fingerprint": None,
         "endpoints": [],
@@ -156,7 +156,7 @@ def _summary(outcomes: list[dict[str, t.Any]], recovered: list[dict[str, str]]) 
     if failed:
         told += ": " + "; ".join(f"{outcome['certificate']}: {outcome['message']}" for outcome in failed)
     return {
-        "changed": bool(recovered) or any(outcome["state"] in CHANGED for outcome in outcomes),
+        "changed": bool(recovered) or any(outcome["changed"] for outcome in outcomes),
         "failed": bool(failed),
         "msg": told,
         "deployments": outcomes,

@@ -76,6 +76,8 @@ def _of_deployment(deployment: dict[str, t.Any], address: str) -> list[dict[str,
             "expected_fingerprint": deployment.get("fingerprint"),
         }
         for endpoint in handshake.endpoints(deployment["listeners"], deployment["names"], wildcard=address)
+        if not endpoint.address.startswith("127.") and endpoint.address not in ("::1", "localhost")
+        # what listens on the host's own loopback cannot be seen from outside
     ]
 
 

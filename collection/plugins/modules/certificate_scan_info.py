@@ -59,6 +59,11 @@ certificates:
   returned: success
   type: dict
   sample: {"9f86d081884c7d65": {"names": ["shop.example.com"]}}
+left_out:
+  description: How many bindings had no room in the result; they may be the missing ones.
+  returned: when the result was cut
+  type: int
+  sample: 3
 warnings:
   description: What could not be read or resolved.
   returned: success

@@ -16,7 +16,7 @@ import shlex
 import typing as t
 from pathlib import Path
 
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.loader import become_loader, connection_loader
 
@@ -128,6 +128,8 @@ def send_to(
         code, stdout, stderr = connection.exec_command(
             f"/bin/sh -c {shlex.quote(text)}", in_data=payload(request), sudoable=bool(connection.become)
         )
+    except AnsibleConnectionFailure as error:  # it is not the host of the task that cannot be reached
+        raise AnsibleError(f"the issuer {host} cannot be reached: {error}") from error
     finally:
         connection.close()
     return parse(code, stdout.decode("utf-8", "replace"), stderr.decode("utf-8", "replace"))
@@ -142,8 +144,8 @@ def _connection(action: ActionBase, host: str, variables: dict[str, t.Any]) -> C
         raise AnsibleError(f"there is no connection plugin {kind!r} (host {host})")
     connection.set_options(var_options=connection._resolve_option_variables(variables, action._templar))
     connection._shell.set_options(var_options={})
-    if boolean(variables.get("ansible_become", False), strict=False):
-        plugin = become_loader.get(variables.get("ansible_become_method", "sudo"))
+    if boolean(variables.get("ansible_become", context.become), strict=False):
+        plugin = become_loader.get(variables.get("ansible_become_method", context.become_method or "sudo"))
         plugin.set_options(var_options=variables)
         connection.set_become_plugin(plugin)
     return connection

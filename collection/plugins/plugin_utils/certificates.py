@@ -183,7 +183,8 @@ def bounded(result: dict[str, t.Any], limit: int = RESULT_LIMIT) -> dict[str, t.
             kept[fingerprint] = certificates[fingerprint]
             left -= len(str(kept[fingerprint])) + len(fingerprint) + 6
         if left < 0:
-            _tell(result, f"the result is too large: {len(bindings) - number} bindings are left out")
+            result["left_out"] = len(bindings) - number
+            _tell(result, f"the result is too large: {result['left_out']} bindings are left out")
             del bindings[number:]
             break
     used = {binding["certificate"] for binding in bindings}

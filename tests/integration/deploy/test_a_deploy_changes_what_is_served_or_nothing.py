@@ -272,7 +272,12 @@ def test_one_server_that_cannot_does_not_keep_back_another_on_the_same_host(
             "bundle": "bad",
         }
     )
-    outcomes = {outcome["id"]: outcome for outcome in nginx.send(request)["deployments"]}
+    configuration = nginx.host.read("/etc/haproxy/haproxy.cfg")
+    nginx.host.write("/etc/haproxy/haproxy.cfg", "this is no configuration\n")
+    try:
+        outcomes = {outcome["id"]: outcome for outcome in nginx.send(request)["deployments"]}
+    finally:
+        nginx.host.write("/etc/haproxy/haproxy.cfg", configuration)
     assert outcomes["dep-www"]["state"] == "deployed"
     assert outcomes["dep-bad"]["state"] == "blocked_by_host"
     assert not small_lab.hosts["web1"].exists("/etc/ssl/bad.pem")
@@ -311,3 +316,67 @@ def _kind_of(work: Any) -> str:
     except HostProgramError as error:
         return error.kind
     return str(outcome["reason"])
+
+
+def test_a_place_that_nobody_can_look_at_is_told_and_keeps_no_neighbour_back(nginx: Target) -> None:
+    """Success could not be shown there, so nothing is tried; the other certificate of the server is deployed."""
+    before = nginx.bytes_on_disk()
+    request = nginx.request(nginx.issue())
+    request["deployments"].append(
+        nginx.wish(
+            id="dep-dark",
+            listeners=["*:9"],
+            bundle="dark",
+            files=[{"path": "/etc/ssl/dark.pem", "kind": "combined", "sha256": None}],
+        )
+    )
+    request["bundles"]["dark"] = nginx.issue().bundle()
+    outcomes = {outcome["id"]: outcome for outcome in nginx.send(request)["deployments"]}
+    assert (outcomes["dep-dark"]["state"], outcomes["dep-dark"]["reason"]) == (
+        "blocked_by_host",
+        "not_verifiable",
+    )
+    assert outcomes["dep-www"]["state"] == "deployed"
+    assert nginx.bytes_on_disk() != before
+    assert not nginx.host.exists("/etc/ssl/dark.pem")
+
+
+def test_an_rsa_and_ecdsa_pair_of_a_server_that_speaks_tls_1_3_alone_is_deployed_one_by_one(
+    nginx: Target, authority: Authority
+) -> None:
+    pair = {kind: authority.issue("pair.lab.test", key_type=kind) for kind in ("rsa-2048", "ec-256")}
+    for kind, issued in pair.items():
+        nginx.host.write(f"/etc/ssl/pair-{kind}.pem", issued.certificate + issued.chain + issued.private_key)
+    lines = "".join(
+        f"ssl_certificate /etc/ssl/pair-{k}.pem; ssl_certificate_key /etc/ssl/pair-{k}.pem; " for k in pair
+    )
+    block = f"server {{ listen 9444 ssl; server_name pair.lab.test; ssl_protocols TLSv1.3; {lines}}}\n"
+    nginx.host.write("/etc/nginx/conf.d/pair.conf", block)
+    try:
+        nginx.host.run(["systemctl", "reload", "nginx"])
+        for kind in pair:
+            wish = nginx.wish(
+                listeners=["*:9444"],
+                names=["pair.lab.test"],
+                files=[{"path": f"/etc/ssl/pair-{kind}.pem", "kind": "combined", "sha256": None}],
+            )
+            new = authority.issue("pair.lab.test", key_type=kind)
+            outcome = nginx.deploy(new, deployments=[wish])
+            assert (outcome["state"], outcome["live_fingerprint"]) == ("deployed", new.fingerprint), kind
+    finally:
+        nginx.host.run(["sh", "-c", "rm -f /etc/nginx/conf.d/pair.conf /etc/ssl/pair-*"])
+        nginx.host.run(["systemctl", "reload", "nginx"])
+
+
+def test_a_server_that_root_would_not_believe_is_not_taken_for_a_stopped_one(nginx: Target) -> None:
+    nginx.host.run(["systemctl", "stop", "nginx"])
+    nginx.host.run(["sh", "-c", "cp /usr/sbin/nginx /tmp/nginx && chown nobody /tmp/nginx && /tmp/nginx"])
+    try:
+        before, served = nginx.bytes_on_disk(), nginx.served()
+        outcome = nginx.deploy(nginx.issue())
+        assert outcome["state"] == "blocked_by_host"
+        assert outcome["reason"] in ("not_trusted", "served_by_another")
+        assert (nginx.bytes_on_disk(), nginx.served()) == (before, served)
+    finally:
+        nginx.host.run(["sh", "-c", "/tmp/nginx -s stop; sleep 1; rm -f /tmp/nginx"], check=False)
+        nginx.host.run(["systemctl", "start", "nginx"])

@@ -58,3 +58,38 @@ def test_n1_the_run_goes_on_to_its_end_when_the_connection_that_brought_it_is_go
     finally:
         nginx.host.run(["rm", "-f", "/tmp/payload"])
     assert nginx.served() == issued.fingerprint
+
+
+def test_t9_a_server_that_went_down_between_two_renames_is_brought_back(target: Target) -> None:
+    """Killed while key and certificate differ, then restarted by somebody: it does not come up by itself."""
+    before = target.served()
+    issued = target.issue()
+    target.fail_at("swapped-0")
+    with pytest.raises(HostProgramError):
+        target.deploy(issued)
+    unit = {"nginx": "nginx", "apache": "apache2", "haproxy": "haproxy"}[str(target.site.service)]
+    target.host.run(["systemctl", "restart", unit], check=False)
+    outcome = target.deploy(issued)
+    assert outcome["state"] in ("deployed", "unchanged"), outcome
+    assert before != issued.fingerprint == target.served()
+
+
+def test_k1_what_a_killed_run_had_verified_is_kept(target: Target) -> None:
+    issued = target.issue()
+    target.fail_at("verified")
+    with pytest.raises(HostProgramError):
+        target.deploy(issued)
+    answer = target.send(target.request(issued, deployments=[]))
+    assert [one["message"] for one in answer["recovered"]] == ["a killed run had finished its work"]
+    assert target.served() == issued.fingerprint
+
+
+def test_g_a_killed_run_leaves_no_key_behind_once_another_has_run(nginx: Target) -> None:
+    nginx.fail_at("staged")
+    with pytest.raises(HostProgramError):
+        nginx.deploy(nginx.issue())
+    nginx.send(nginx.request(nginx.issue(), deployments=[]))
+    left = nginx.host.run(
+        ["sh", "-c", "ls -A /var/lib/notafter/check-* 2>/dev/null; find /etc -name '*.notafter-*'"]
+    )
+    assert left.stdout == ""

@@ -10,14 +10,13 @@ force: so acme.sh signs our CSR, needs no key, and sends ARI's `replaces` (RFC 9
 """
 
 import base64
-import glob
 import hashlib
 import os
 import re
 import shutil
 import subprocess
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from . import commands, pem, state
 from .errors import HostError
@@ -171,14 +170,22 @@ class Home:
             return None
         return match.group(1) if match else None
 
+    def secretive(self) -> bool:
+        """Whether anything but certificates lies here: an attempt under way, or one that a kill left."""
+        return any(True for _path in self._all_but_certificates())
+
     def strip(self) -> None:
-        """Removes every secret; what the CA signed stays until the attempt is on record."""
-        for path in [os.path.join(self.config, name) for name in ("ca", "account.conf", "http.header")]:
-            shutil.rmtree(path, ignore_errors=True)
-            if os.path.isfile(path):
-                os.unlink(path)
-        for path in glob.glob(self.output + "*"):
+        """Removes everything but the certificates: accounts, credentials, what providers saved, output."""
+        for path in self._all_but_certificates():
             os.unlink(path)
+
+    def _all_but_certificates(self) -> Iterator[str]:
+        for folder, _folders, names in os.walk(self.path):
+            for name in names:
+                if not name.endswith(".cer") and os.path.join(folder, name) != os.path.join(
+                    self.path, "lock"
+                ):
+                    yield os.path.join(folder, name)
 
 
 def _put(path: str, content: bytes) -> None:
@@ -213,7 +220,7 @@ def sign(home: Home, acme_sh: str, order: Order, lock_handle: int) -> Optional[F
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=home.path,
-            env=commands.environment({"HOME": home.path}),
+            env=commands.environment({"HOME": home.path, "TMPDIR": home.path}),
             start_new_session=True,
             pass_fds=(lock_handle,),
         )
@@ -312,7 +319,8 @@ _SAID = (
 
 def classify(text: str, headers: str, directory: str) -> Failure:
     """What acme.sh's words and the last response mean: the class, the CA's own problem, when again."""
-    retry_after = _retry_after(headers)
+    busy = re.match(r"HTTP/[0-9.]+ (429|503)\b", headers) is not None
+    retry_after = _retry_after(headers) if busy else None  # a poll's Retry-After is none of ours
     problem = _TYPE.search(text)
     detail = _DETAIL.search(text)
     challenge = _CHALLENGE.search(text)

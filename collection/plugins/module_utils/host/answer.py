@@ -31,7 +31,8 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
         raise Refused("invalid_request", "%r is no JWK thumbprint (RFC 7638)" % thumbprint)
     answers = []
     with state.lock(os.path.join(state.directory(), "lock"), 60, "this host"):
-        deploy.recover()
+        if not request.get("check"):
+            deploy.recover()
         for name, asked in sorted(request["services"].items()):
             try:
                 answers.append(_configure(name, asked, thumbprint, bool(request.get("check"))))

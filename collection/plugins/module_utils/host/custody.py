@@ -11,11 +11,13 @@ certificates/<name>/current      link to the newest version, switched by one ren
 import os
 import re
 import shutil
+import time
 from typing import Any, Dict, List, Optional
 
 from . import commands, pem, state
 from .errors import HostError, Refused
 
+FORGET_AFTER = 30 * 86400
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 _KEYS = {
     "ec-256": ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
@@ -56,33 +58,40 @@ def current(name: str, with_key: bool) -> Optional[Dict[str, Any]]:
     return bundle
 
 
-def request(name: str, names: List[str], key_type: str) -> Dict[str, str]:
-    """The open request of a certificate: the one that lies there if it asks for the same, else a new one.
+def _lock(name: str) -> Any:
+    return state.lock(os.path.join(_directory(name), "lock"), 60, "the certificate %s" % name)
 
-    One whose key serves already is over: a kill kept `promote` from taking it away.
-    """
+
+def request(name: str, names: List[str], key_type: str) -> Dict[str, str]:
+    """The open request of a certificate: the one that lies there if it asks for the same, else a new one."""
     if key_type not in _KEYS:
         raise Refused("invalid_request", "key type %r is none of %s" % (key_type, ", ".join(sorted(_KEYS))))
-    path = _directory(name, "next")
-    about = {"names": names, "key_type": key_type}
-    known = state.read_json(os.path.join(path, "about.json")) or {}
-    csr = _read(os.path.join(path, "csr.pem"))
+    wish = {"names": names, "key_type": key_type}
+    with _lock(name):
+        pending = _directory(name, "pending")
+        served_key = _read(os.path.join(_directory(name), "current", "key.pem"))
+        for attempt in sorted(os.listdir(pending)):
+            path = os.path.join(pending, attempt)
+            csr, key = _read(os.path.join(path, "csr.pem")), _read(os.path.join(path, "key.pem"))
+            stale = time.time() - os.stat(path).st_mtime > FORGET_AFTER
+            if csr is None or key is None or key == served_key or stale:
+                shutil.rmtree(path)  # half made, signed already, or forgotten
+            elif state.read_json(os.path.join(path, "about.json")) == wish:
+                return {"csr": csr, "attempt": attempt}
+        return _make(name, names, key_type, wish)
+
+
+def _make(name: str, names: List[str], key_type: str, wish: Dict[str, Any]) -> Dict[str, str]:
+    attempt = "%s-%s" % (name[:40], os.urandom(6).hex())
+    path = _directory(name, "pending", attempt)
     key = os.path.join(path, "key.pem")
-    serving = _read(os.path.join(_directory(name), "current", "key.pem"))
-    if serving is not None and _read(key) == serving:
-        csr = None
-    if csr is not None and {"names": known.get("names"), "key_type": known.get("key_type")} == about:
-        return {"csr": csr, "attempt": known["attempt"]}
-    shutil.rmtree(path)
-    path = _directory(name, "next")
     made = commands.run(_KEYS[key_type], 120.0)
     if made.returncode != 0:
         raise HostError("internal", "openssl cannot make a key: %s" % made.said())
     state.write(key, made.stdout)
     csr = _make_csr(path, key, names)
+    state.write_json(os.path.join(path, "about.json"), wish)
     state.write(os.path.join(path, "csr.pem"), csr.encode("ascii"))
-    attempt = "%s-%s" % (name[:40], os.urandom(6).hex())
-    state.write_json(os.path.join(path, "about.json"), dict(about, attempt=attempt))
     return {"csr": csr, "attempt": attempt}
 
 
@@ -102,21 +111,30 @@ def _make_csr(path: str, key: str, names: List[str]) -> str:
     return made.stdout.decode("ascii")
 
 
-def promote(name: str, certificate: str, chain: str) -> None:
+def promote(name: str, attempt: str, certificate: str, chain: str) -> None:
     """Makes a signed certificate the current version, with the key that its request was made with."""
     fingerprint = pem.fingerprint(certificate)
-    base = _directory(name)
-    version = _directory(name, "versions", fingerprint)
-    key = _read(os.path.join(base, "next", "key.pem"))
-    if key is not None and _read(os.path.join(version, "key.pem")) is None:
+    with _lock(name):
+        base, version = _directory(name), _directory(name, "versions", fingerprint)
+        pending = os.path.join(base, "pending", attempt)
+        key = _read(os.path.join(pending, "key.pem")) or _read(os.path.join(version, "key.pem"))
+        if key is None or _public("pkey", key) != _public("x509", certificate):
+            raise HostError("internal", "the key of the signed certificate is not on this issuer")
         state.write(os.path.join(version, "key.pem"), key.encode("ascii"))
-    if _read(os.path.join(version, "key.pem")) is None:
-        raise HostError("internal", "the key of the signed certificate is not on this issuer")
-    state.write(os.path.join(version, "chain.pem"), chain.encode("ascii"))
-    state.write(os.path.join(version, "certificate.pem"), certificate.encode("ascii"))
-    link = os.path.join(base, "current.%d.tmp" % os.getpid())
-    os.symlink(os.path.join("versions", fingerprint), link)
-    os.rename(link, os.path.join(base, "current"))
-    state.sync_directory(base)
-    state.failpoint("promoted")
-    shutil.rmtree(os.path.join(base, "next"), ignore_errors=True)
+        state.write(os.path.join(version, "chain.pem"), chain.encode("ascii"))
+        state.write(os.path.join(version, "certificate.pem"), certificate.encode("ascii"))
+        link = os.path.join(base, "current.%d.tmp" % os.getpid())
+        os.symlink(os.path.join("versions", fingerprint), link)
+        os.rename(link, os.path.join(base, "current"))
+        state.sync_directory(base)
+        state.failpoint("promoted")
+        shutil.rmtree(pending, ignore_errors=True)
+
+
+def _public(kind: str, text: str) -> bytes:
+    """The public key of a private key or a certificate, as openssl writes it."""
+    argv = ["openssl", "pkey", "-pubout"] if kind == "pkey" else ["openssl", "x509", "-noout", "-pubkey"]
+    result = commands.run(argv, 20.0, input=text.encode("ascii"))
+    if result.returncode != 0:
+        raise HostError("internal", "openssl cannot read a key: %s" % result.said())
+    return result.stdout

@@ -8,14 +8,16 @@ once, verify over the wire, commit; else restore, reload, and show that the old 
 Success means that new handshakes show the new fingerprint; a return code proves nothing.
 """
 
+import glob
 import os
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, List, Optional
 
 from . import commands, services, state, transaction
 from .errors import Blocked, HostError
-from .placement import Placement, Stop
+from .placement import CHECK_PREFIX, Placement, Stop
 
 CONSECUTIVE = 3
 PAUSE = 0.2
@@ -32,45 +34,61 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
             Placement(deployment, request["bundles"].get(deployment["bundle"]))
             for deployment in request["deployments"]
         ]
+        for placement in placements:
+            if placement.service not in services.KINDS:
+                placement.stop(
+                    "blocked_by_host", "unknown_service", "no kind of server is called %r" % placement.service
+                )
         _refuse_shared_files(placements)
-        for group in _groups(placements):
+        for group in _groups([one for one in placements if one.service in services.KINDS]):
             _Group(group, check, float(request.get("verify_seconds") or 15)).deploy()
     return {"deployments": [placement.outcome() for placement in placements], "recovered": recovered}
 
 
 def recover() -> List[Dict[str, str]]:
     """Puts right what a killed run left; raises Blocked when that is not possible."""
-    told = []
-    for left in transaction.unfinished():
-        if left.journal["step"] == "staged":
-            left.discard()
-            told.append({"transaction": left.identity, "message": "a killed run had touched nothing"})
-            continue
-        restored = left.restore()
-        if restored.failures:
-            raise Blocked(
-                "recovery_failed",
-                "a killed run left new files that cannot be put back: %s; the back-ups are in %s"
-                % ("; ".join(restored.failures), left.directory),
-            )
-        trouble = [
-            sentence for name in left.journal["about"].get("services", []) for sentence in _apply_again(name)
-        ]
-        message = "a killed run's files were put back"
-        told.append(
-            {"transaction": left.identity, "message": "; ".join([message] + restored.foreign + trouble)}
+    for left_over in glob.glob(os.path.join(state.directory(), CHECK_PREFIX + "*")):
+        shutil.rmtree(left_over, ignore_errors=True)
+    return [{"transaction": left.identity, "message": _put_right(left)} for left in transaction.unfinished()]
+
+
+def _put_right(left: transaction.Transaction) -> str:
+    """Ends one unfinished transaction, forwards or backwards; says what was done."""
+    if left.journal["step"] == "staged":
+        left.discard()
+        return "a killed run had touched nothing"
+    about = left.journal["about"]
+    if left.journal["step"] == "verified" and left.all_new():
+        left.commit()
+        return "a killed run had finished its work"
+    restored = left.restore()
+    if restored.failures:
+        raise Blocked(
+            "recovery_failed",
+            "a killed run left new files that cannot be put back: %s; the back-ups are in %s"
+            % ("; ".join(restored.failures), left.directory),
         )
-    return told
+    trouble = [sentence for name in about.get("services", []) for sentence in _apply_again(name, about)]
+    return "; ".join(["a killed run's files were put back"] + restored.foreign + trouble)
 
 
-def _apply_again(name: str) -> List[str]:
-    """Makes a running service load what lies on the disk again; returns what went wrong."""
+def _apply_again(name: str, about: Dict[str, Any]) -> List[str]:
+    """Makes a service load what lies on the disk again, and starts one that went down meanwhile."""
     service = services.get(name)
-    if not service.running():
-        return []
     problem = first_trouble(service, service.test_commands(), "configuration test")
-    problem = problem or first_trouble(service, service.reload_commands(), "reload")
-    return [problem] if problem else []
+    if problem:
+        return ["%s: %s" % (name, problem)]
+    if service.running():
+        problem = first_trouble(service, service.reload_commands(), "reload")
+        return ["%s: %s" % (name, problem)] if problem else []
+    units = about.get("units", {}).get(
+        name, []
+    )  # it ran when the killed run came: that run is why it does not now
+    starts = [["systemctl", verb, unit] for unit in units for verb in ("reset-failed", "start")]
+    problem = first_trouble(service, starts, "start")
+    if problem:
+        return ["%s was down and does not start: %s" % (name, problem)]
+    return ["%s was down and was started" % name] if units else []
 
 
 def _refuse_shared_files(placements: List[Placement]) -> None:
@@ -121,6 +139,9 @@ class _Group:
         except Stop as stop:
             for placement in self.open():
                 placement.stop(stop.state, stop.reason, stop.message)
+        except (HostError, OSError) as error:  # before anything was touched: after that _change catches them
+            for placement in self.open():
+                placement.stop("blocked_by_host", getattr(error, "kind", "os_error"), str(error))
         finally:
             for placement in self.placements:
                 placement.seconds = round(time.monotonic() - start, 2)
@@ -131,16 +152,30 @@ class _Group:
         if not self.open():
             return
         self._require_fit_host()
-        if self.running:
-            self._look("before")
+        self._look("before", self.open())
         for placement in self.open():
-            if placement.in_place() and (placement.service not in self.running or placement.serves()):
-                placement.stop("unchanged", "in_place", "already in place")
+            self._judge(placement)
         if self.check:
             for placement in self.open():
                 placement.stop("planned", "check_mode", placement.plan())
-        if self.open():
+        while self.open():
             self._change()
+
+    def _judge(self, placement: Placement) -> None:
+        """What the first look says: nothing to do, nothing that could be shown, or work."""
+        runs = placement.service in self.running
+        if not runs and placement.answered():
+            message = (
+                "%s does not run as far as we can tell, and yet its listener answers" % placement.service
+            )
+            placement.stop("blocked_by_host", "served_by_another", message)
+        elif not runs and placement.in_place():
+            placement.stop("staged", "service_stopped", "in place; %s is not running" % placement.service)
+        elif runs and placement.in_place() and placement.serves():
+            placement.stop("unchanged", "in_place", "already in place")
+        elif runs and not placement.answered():
+            message = "none of its listeners answers a TLS handshake, so that success could not be shown: %s"
+            placement.stop("blocked_by_host", "not_verifiable", message % placement.shortfall())
 
     def _require_fit_host(self) -> None:
         """The host must be fit before anything is touched: what is broken already is not ours to mend."""
@@ -149,6 +184,9 @@ class _Group:
                 raise Stop("blocked_by_host", "service_missing", "%s is not installed here" % name)
             if service.running():
                 self.running.append(name)
+            elif service.machine.strangers(service.process_names):
+                message = "a process is called %s, but it is not one that root would believe" % name
+                raise Stop("blocked_by_host", "not_trusted", message)
             problem = self._test(name)
             if problem:
                 message = "%s's configuration was broken before we came: %s" % (name, problem)
@@ -158,14 +196,9 @@ class _Group:
         service = self.services[name]
         return first_trouble(service, service.test_commands(), "configuration test")
 
-    def _look(self, when: str) -> None:
+    def _look(self, when: str, placements: List[Placement]) -> None:
         """Asks every endpoint once and notes what it serves."""
-        asked = [
-            (placement, endpoint)
-            for placement in self.open()
-            if placement.service in self.running
-            for endpoint in placement.endpoints
-        ]
+        asked = [(placement, endpoint) for placement in placements for endpoint in placement.endpoints]
         if not asked:
             return
         with ThreadPoolExecutor(max_workers=min(16, len(asked))) as pool:
@@ -174,30 +207,41 @@ class _Group:
             placement.note(when, endpoint, served)
 
     def _change(self) -> None:
+        """One transaction for all that is open.
+
+        Those that are not served afterwards are settled; the others stay open, to be tried without them.
+        """
         placements = self.open()
         change = transaction.Transaction("%013d-%d" % (time.time() * 1000, os.getpid()))
         changes = {}
         for placement in placements:
             changes.update({item.path: item for item in placement.changes()})
-        try:
-            change.stage(list(changes.values()), {"services": sorted(self.services)})
-        except Blocked as blocked:
-            raise Stop("blocked_by_host", blocked.kind, blocked.message) from blocked
+        about = {
+            "services": sorted(self.services),
+            "units": {name: self._units(name) for name in self.running},
+        }
+        change.stage(list(changes.values()), about)
         try:
             change.swap()
             self._apply()
-            self._verify(lambda placement: placement.serves())
+            self._verify(placements, lambda placement: placement.serves())
         except (HostError, OSError) as error:
-            self._roll_back(change, error)
+            self._roll_back(change, placements, error)
             return
-        state.failpoint("verified")
+        change.verified()
         change.commit()
         for placement in placements:
+            placement.changed = True
             if placement.service in self.running:
                 placement.stop("deployed", "verified", "new handshakes show the new certificate")
             else:
                 message = "%s is not running and was left so; the files are in place" % placement.service
                 placement.stop("staged", "service_stopped", message)
+
+    def _units(self, name: str) -> List[str]:
+        """The systemd units that run a service."""
+        commands_of = self.services[name].reload_commands()
+        return [argv[-1] for argv in commands_of if argv[:2] == ["systemctl", "reload"]]
 
     def _apply(self) -> None:
         for name in self.services:
@@ -212,21 +256,22 @@ class _Group:
                 raise HostError("reload_failed", problem)
         state.failpoint("reloaded")
 
-    def _verify(self, good: Any) -> None:
+    def _verify(self, placements: List[Placement], good: Any) -> None:
         """Asks again and again until every running deployment is good several times in a row."""
         deadline = time.monotonic() + self.verify_seconds
+        watched = [placement for placement in placements if placement.service in self.running]
         streak = 0
-        while True:
-            self._look("after")
-            bad = [p for p in self.open() if p.service in self.running and not good(p)]
+        while watched and streak < CONSECUTIVE:
+            self._look("after", watched)
+            bad = [placement for placement in watched if not good(placement)]
             streak = 0 if bad else streak + 1
-            if streak >= CONSECUTIVE or not self.running:
-                return
             if bad and time.monotonic() > deadline:
-                raise HostError("not_served", "; ".join(placement.shortfall() for placement in bad))
+                raise NotServed(bad)
             time.sleep(PAUSE)
 
-    def _roll_back(self, change: transaction.Transaction, error: Exception) -> None:
+    def _roll_back(
+        self, change: transaction.Transaction, placements: List[Placement], error: Exception
+    ) -> None:
         """Puts the old state back and shows that it serves; says loudly where that fails."""
         reason = getattr(error, "kind", "os_error")
         trouble = []
@@ -234,22 +279,27 @@ class _Group:
         trouble.extend(restored.failures + restored.foreign)
         try:
             self._apply()
-            self._verify(lambda placement: placement.serves_as_before())
+            self._verify(placements, lambda placement: placement.serves_as_before())
         except HostError as second:
             trouble.append(second.message)
-        if not trouble:
-            raise Stop("rolled_back", reason, "%s; the old certificate serves again" % error)
-        raise Stop(
-            "broken",
-            reason,
-            "%s; and the roll-back failed: %s. Put back what lies in %s by hand, run `%s`, then reload"
-            % (
-                error,
-                "; ".join(trouble),
-                change.directory,
-                " ".join(self.services[sorted(self.services)[0]].test_command()),
-            ),
-        )
+        if trouble:
+            test = " ".join(self.services[sorted(self.services)[0]].test_commands()[0])
+            message = (
+                "%s; and the roll-back failed: %s. Put back what lies in %s by hand, run `%s`, then reload"
+            )
+            raise Stop("broken", reason, message % (error, "; ".join(trouble), change.directory, test))
+        culprits = error.placements if isinstance(error, NotServed) else placements
+        for placement in culprits:
+            told = placement.shortfall() if isinstance(error, NotServed) else str(error)
+            placement.stop("rolled_back", reason, "%s; the old certificate serves again" % told)
+
+
+class NotServed(HostError):
+    """New handshakes do not show what they should."""
+
+    def __init__(self, placements: List[Placement]) -> None:
+        super().__init__("not_served", "; ".join(placement.shortfall() for placement in placements))
+        self.placements = placements
 
 
 def first_trouble(service: Any, argvs: List[List[str]], what: str) -> Optional[str]:

@@ -10,13 +10,18 @@ import ssl
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from .errors import Refused
+from . import commands, pem
+from .errors import HostError, Refused
 
 PROBE_LABEL = "notafter-probe"
 _LISTENER = re.compile(r"^(?P<address>\*|\[[0-9A-Fa-f:.]+\]|[0-9.]+|[A-Za-z0-9._-]*?):?(?P<port>[0-9]{1,5})$")
 _HOST_NAME = re.compile(
     r"^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$"
 )
+_SIGNATURES = {
+    "rsa": "rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512",
+    "ec": "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512",
+}
 _ONLY = {"rsa": "ECDHE+aRSA:DHE+aRSA:kRSA", "ec": "ECDHE+aECDSA"}
 
 
@@ -73,9 +78,9 @@ def endpoints(
         if concrete is not None and concrete not in asked:
             asked.append(concrete)
     found: List[Endpoint] = []
-    for text in listeners:
-        address, port = listener(text, wildcard)
-        for asked_name in asked or [None]:
+    for asked_name in asked or [None]:
+        for text in listeners:
+            address, port = listener(text, wildcard)
             endpoint = Endpoint(address, port, asked_name)
             if endpoint not in found:
                 found.append(endpoint)
@@ -140,12 +145,32 @@ def _sentence(error: Exception) -> str:
 
 
 def ask_for(endpoint: Endpoint, key_type: Optional[str], timeout: float = 5.0) -> Served:
-    """What is served to a client that wants this kind of key; to any client where that fails."""
+    """What is served to a client that wants this kind of key; to any client where there is none."""
     if key_type in _ONLY:
         served = ask(endpoint, timeout, key_type)
+        if served.fingerprint is None and served.error is not None and served.error.startswith("TLS"):
+            served = _ask_openssl(endpoint, timeout, key_type)
         if served.fingerprint is not None:
             return served
     return ask(endpoint, timeout)
+
+
+def _ask_openssl(endpoint: Endpoint, timeout: float, key_type: str) -> Served:
+    """The same for a server that speaks TLS 1.3 alone: openssl can name signature algorithms."""
+    start = time.monotonic()
+    place = "[%s]" % endpoint.address if ":" in endpoint.address else endpoint.address
+    argv = ["openssl", "s_client", "-connect", "%s:%d" % (place, endpoint.port), "-tls1_3"]
+    argv += ["-sigalgs", _SIGNATURES[key_type]]
+    argv += ["-servername", endpoint.name] if endpoint.name else ["-noservername"]
+    try:
+        answer = commands.run(argv, timeout, input=b"")
+        found = pem.certificates(answer.stdout.decode("latin-1"))
+    except HostError as error:
+        return Served(None, None, None, (), error.message, time.monotonic() - start)
+    if not found:
+        return Served(None, None, None, (), "TLS: no certificate of this kind", time.monotonic() - start)
+    der = pem.der(found[0])
+    return Served(hashlib.sha256(der).hexdigest(), "TLSv1.3", None, (der,), None, time.monotonic() - start)
 
 
 def as_result(endpoint: Endpoint, served: Served) -> Dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import Any, Dict, List, Optional
 from . import handshake, pem, state, transaction
 from .errors import HostError, Refused
 
+#: Where a pair is looked at; a kill leaves it, the next run removes it.
+CHECK_PREFIX = "check-"
 _KINDS = ("leaf", "chain", "fullchain", "key", "combined")
 
 
@@ -35,6 +37,7 @@ class Placement:
         self.state: Optional[str] = None
         self.reason = self.message = ""
         self.seconds = 0.0
+        self.changed = False
         self.before: Dict[handshake.Endpoint, handshake.Served] = {}
         self.after: Dict[handshake.Endpoint, handshake.Served] = {}
         self.endpoints: List[handshake.Endpoint] = []
@@ -96,7 +99,7 @@ class Placement:
         bundle = self.bundle or {}
         if pem.fingerprint(bundle["certificate"]) != bundle["fingerprint_sha256"]:
             raise Refused("wrong_certificate", "the bundle is not the certificate that was asked for")
-        workplace = tempfile.mkdtemp(prefix="check-", dir=state.directory())
+        workplace = tempfile.mkdtemp(prefix=CHECK_PREFIX, dir=state.directory())
         try:
             path = os.path.join(workplace, "pair.pem")
             state.write(path, self._content("combined"))
@@ -173,6 +176,10 @@ class Placement:
         answered = [e for e, served in self.before.items() if served.fingerprint is not None]
         return own or answered or list(self.endpoints)
 
+    def answered(self) -> bool:
+        """Whether any endpoint showed a certificate at the first look."""
+        return any(served.fingerprint is not None for served in self.before.values())
+
     def serves(self) -> bool:
         """Whether all that counts shows the new certificate now."""
         wanted = (self.bundle or {})["fingerprint_sha256"]
@@ -212,6 +219,7 @@ class Placement:
             "state": self.state,
             "reason": self.reason,
             "message": self.message,
+            "changed": self.changed or self.state == "planned",
             "before_fingerprint": self._shown(self.before),
             "live_fingerprint": self._shown(self.after),
             "endpoints": [

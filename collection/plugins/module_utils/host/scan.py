@@ -34,13 +34,16 @@ def _scan(name: str, report: Report) -> Optional[Dict[str, Any]]:
     service.name_strangers(report)
     if not service.found():
         return None
+    whole = False
     try:
         service.scan(report)
+        whole = True
     except Exhausted as error:
         report.warning("the scan of %s is not complete: %s" % (name, error))
     except HostError as error:
         report.warning("the scan of %s failed: %s" % (name, error.message))
-    return {"name": name, "version": service.version(), "running": service.running()}
+    about = {"name": name, "version": service.version(), "running": service.running()}
+    return about if whole else dict(about, incomplete=True)
 
 
 def answer(report: Report, server: Dict[str, Any]) -> Dict[str, Any]:

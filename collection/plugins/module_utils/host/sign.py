@@ -38,7 +38,7 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
                 signed = _finished(home, order)
             answer["certificate"] = _certificate(signed)
             if request.get("custody"):
-                custody.promote(request["custody"], signed[0], signed[1])
+                custody.promote(request["custody"], order.attempt, signed[0], signed[1])
             state.failpoint("before-answer")
         except _Failed as failed:
             answer["failure"] = failed.failure.as_result()
@@ -141,7 +141,7 @@ def sweep(current: str) -> None:
             with state.lock(os.path.join(path, "lock"), 0, name):
                 if time.time() - os.stat(path).st_mtime > FORGET_AFTER:
                     shutil.rmtree(path)
-                elif os.path.exists(os.path.join(path, "home", "account.conf")):
+                elif Home(name).secretive():
                     Home(name).strip()
         except (Busy, OSError):
             continue  # somebody is at work there

@@ -9,7 +9,8 @@ it later knows what a killed run may have done:
 
     staged     new content lies beside the files under names of its own; nothing was touched
     swapping   some files may be new
-    committed  all are new and verified; kept as the back-up for `previous`
+    verified   all are new and a client was shown to see them
+    committed  nothing is left to do; kept as the back-up for `previous`
     restored   the old content was put back
 
 rename(2) is atomic for each file; what lies between two renames is what the journal is for.
@@ -101,12 +102,15 @@ class Transaction:
             for entry, change in zip(self.journal["files"], changes):
                 self._back_up(entry)
                 self._write_beside(entry, change)
+            self._record("staged")
         except OSError as error:
             self.discard()
             if error.errno in _NO_SPACE:
                 raise Blocked("no_space", "no space for the new files: %s" % error) from error
             raise Blocked("not_writable", "cannot write beside the files: %s" % error) from error
-        self._record("staged")
+        except HostError:
+            self.discard()
+            raise
         state.failpoint("staged")
 
     def _back_up(self, entry: Dict[str, Any]) -> None:
@@ -181,6 +185,16 @@ class Transaction:
         os.rename(entry["temporary"], entry["real"])
         state.sync_directory(os.path.dirname(entry["real"]))
 
+    def all_new(self) -> bool:
+        """Whether every file has its new content."""
+        contents = [(entry, read(entry["real"])) for entry in self.journal["files"]]
+        return all(content is not None and digest(content) == entry["after"] for entry, content in contents)
+
+    def verified(self) -> None:
+        """Says that a client was shown to see the new files: whoever finds this goes on, not back."""
+        self._record("verified")
+        state.failpoint("verified")
+
     def commit(self) -> None:
         """Says that the change stands; older back-ups beyond the last few go."""
         self._record("committed")
@@ -190,7 +204,11 @@ class Transaction:
     def discard(self) -> None:
         """Forgets a change that touched nothing."""
         for entry in self.journal["files"]:
-            _unlink(entry["temporary"])
+            try:
+                _unlink(entry["temporary"])
+            except OSError as error:
+                if error.errno != errno.EROFS:  # nothing can have been written there
+                    raise
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _record(self, step: str) -> None:
@@ -204,7 +222,12 @@ def unfinished() -> List[Transaction]:
     found = []
     base = state.directory("transactions")
     for identity in sorted(os.listdir(base)):
-        journal = state.read_json(os.path.join(base, identity, "journal.json"))
+        path = os.path.join(base, identity, "journal.json")
+        journal = state.read_json(path)
+        if journal is None and os.path.exists(path):
+            raise Blocked(
+                "recovery_failed", "the journal %s cannot be read; look at it before anything else" % path
+            )
         if journal is None:
             shutil.rmtree(os.path.join(base, identity), ignore_errors=True)  # nothing was written yet
         elif journal["step"] not in ("committed", "restored"):
