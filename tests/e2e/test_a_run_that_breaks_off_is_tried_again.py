@@ -178,7 +178,7 @@ def test_k1_the_issuer_is_killed_while_it_takes_a_certificate_over(
         assert lab.ca.orders() - orders == 2
     finally:
         (tmp_path / "secrets.json").unlink()
-    assert not issuer.exists(f"{CUSTODY}/next")
+    assert issuer.run(["ls", f"{CUSTODY}/pending"]).stdout == "", "no request is left open"
 
 
 def stopped(story: Story) -> int | None:

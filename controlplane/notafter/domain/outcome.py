@@ -99,13 +99,14 @@ class FoundCertificate:
 
 @dataclass(frozen=True)
 class Scanned:
-    """What one host's scan found."""
+    """What one host's scan found; a partial one says nothing about what is not in it."""
 
     host: str
     server: dict[str, object]
     bindings: tuple[Binding, ...]
     certificates: dict[str, FoundCertificate]
     warnings: tuple[str, ...] = ()
+    partial: bool = False
 
 
 @dataclass(frozen=True)

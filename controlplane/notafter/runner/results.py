@@ -67,7 +67,14 @@ def scanned(host: str, result: Mapping[str, Any]) -> Outcome:
             if _is_fingerprint(fingerprint)
         },
         warnings=tuple(_warning(one) for one in result.get("warnings") or ()),
+        partial=_is_partial(result),
     )
+
+
+def _is_partial(result: Mapping[str, Any]) -> bool:
+    """Tell whether there may be places that the result does not have."""
+    services = result["server"].get("services") or ()
+    return bool(result.get("left_out")) or any(one.get("incomplete") for one in services)
 
 
 def probed(host: str, result: Mapping[str, Any]) -> Outcome:

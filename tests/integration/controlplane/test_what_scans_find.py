@@ -1,8 +1,13 @@
 """Scans recorded: identity is the fingerprint; what is ours stays ours."""
 
-from notafter.store import certificates, servers, versions
+from typing import Any
 
-from tests.factories import DAY, binding, fingerprint
+import pytest
+from notafter.lifecycle import request
+from notafter.runner import results
+from notafter.store import certificates, jobs, servers, versions
+
+from tests.factories import DAY, binding, fingerprint, scan_result
 from tests.integration.controlplane.stage import Stage
 
 
@@ -76,6 +81,21 @@ def test_a_place_that_is_gone_is_absent_until_it_is_seen_again(stage: Stage) -> 
     stage.found("web1", (pem, binding(pem)))
     with stage.database.read() as session:
         assert certificates.get(session, 1).deployments[0].absent_since is None
+
+
+@pytest.mark.parametrize(
+    "partial",
+    [{"left_out": 1}, {"server": {"services": [{"name": "nginx", "version": "1.22", "incomplete": True}]}}],
+)
+def test_what_a_scan_did_not_get_to_is_not_taken_for_gone(stage: Stage, partial: dict[str, Any]) -> None:
+    pem = stage.ca.issue("shop.example").certificate
+    stage.found("web1", (pem, binding(pem)))
+    with stage.database.write() as session:
+        request.scan(session, ["web1"], "test", stage.clock())
+    stage.report(stage.claim(), results.scanned("web1", {**scan_result(), **partial}))
+    with stage.database.read() as session:
+        assert certificates.get(session, 1).deployments[0].absent_since is None
+        assert "not all of it" in (jobs.page(session, None, 1)[0].items[0].message or "")
 
 
 def test_a_missing_or_broken_certificate_is_a_problem_of_the_server(stage: Stage) -> None:

@@ -30,10 +30,13 @@ def scanned(session: Session, job: JobRow, outcome: Scanned, now: datetime) -> N
     found = places(outcome.bindings)
     for key, place in found.items():
         _place(session, server, known.get(key), place, leaves, now)
-    for key, row in known.items():
-        if key not in found:
-            row.absent_since = row.absent_since or now
+    if not outcome.partial:  # else what is not in the result may still be there
+        for key, row in known.items():
+            if key not in found:
+                row.absent_since = row.absent_since or now
     sentence = f"{len(found)} places, {len(leaves)} certificates, {len(server.problems)} problems"
+    if outcome.partial:
+        sentence += "; not all of it could be looked at, the warnings say why"
     end(own[0], ItemState.SUCCEEDED, Reason(ReasonCode.SCANNED, sentence), now)
 
 

@@ -98,7 +98,9 @@ def test_what_was_found_before_the_time_was_over_stands(
     assert [one["message"] for one in answer["warnings"]] == [
         "the scan of broken is not complete: the time for the scan is over"
     ]
-    assert answer["server"]["services"] == [{"name": "broken", "version": None, "running": False}]
+    assert answer["server"]["services"] == [
+        {"name": "broken", "version": None, "running": False, "incomplete": True}
+    ]
 
 
 def test_a_file_of_two_servers_has_one_kind(report: Report, tmp_path: Path, issue: Issue) -> None:
