@@ -1,4 +1,4 @@
-"""Each Molecule scenario, in the network of a lab: converged, converged again with nothing to do, verified."""
+"""Each Molecule scenario, in the network of a lab: converged, idempotent, verified."""
 
 from __future__ import annotations
 

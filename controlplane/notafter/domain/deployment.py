@@ -86,7 +86,7 @@ class Decision:
 def why_deploy(facts: DeploymentFacts, now: datetime) -> Decision:  # noqa: PLR0911 -- a ladder: the first rung that holds
     """Say whether a deployment is to be brought up to date: the first check that speaks wins."""
     if not facts.adopted:
-        return _no(ReasonCode.NOT_ADOPTED, "nobody has adopted this certificate")
+        return _no(ReasonCode.NOT_ADOPTED, "nobody has adopted this certificate here")
     if facts.absent:
         return _no(ReasonCode.ABSENT, "the last scan no longer found this place")
     if facts.wanted is None or not facts.wanted.has_key:

@@ -149,10 +149,10 @@ Check = Callable[[RenewalFacts, datetime], Decision | None]
 #: In this order.
 CHECKS: tuple[Check, ...] = (
     _not_adopted,
-    _paused,
     _in_progress,
     _backing_off,
     _asked_for,
+    _paused,
     _no_version,
     _revoked,
     _expired,

@@ -1,4 +1,8 @@
-"""From here on a found certificate is ours to renew: by this CA account, proved this way."""
+"""From here on a found certificate is ours to renew: by this CA account, proved this way.
+
+Adopted are the certificate and the places where it serves at that moment. A server that shows the
+same public certificate later is not given its key: somebody adopts the certificate again first.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,6 +81,8 @@ def _adopt(session: Session, row: CertificateRow, terms: Terms, now: datetime) -
     if row.adopted_at is None:
         row.adopted_at = now
         _spread(row, terms, now)
+    for place in row.deployments:  # the ones that are known now: whoever comes later is looked at first
+        place.adopted_at = place.adopted_at or now
     session.flush()
     schedule(session, row)
 

@@ -44,7 +44,11 @@ def renew_items(session: Session, job: JobRow, row: CertificateRow, reason: Reas
     """Make a certificate and the places where it serves items of a job."""
     items.add_certificate(session, job, row, reason.sentence)
     for place in row.deployments:
-        if place.absent_since is None and not deployments.busy(session, place):
+        if (
+            place.adopted_at is not None
+            and place.absent_since is None
+            and not deployments.busy(session, place)
+        ):
             items.add_deployment(session, job, place, f"{row.key}: {reason.sentence}")
 
 

@@ -61,7 +61,10 @@ def verify(session: Session, ids: Sequence[int], by: str, now: datetime) -> JobR
         place
         for row in rows
         for place in row.deployments
-        if row.current and place.absent_since is None and not deployments.busy(session, place)
+        if row.current
+        and place.adopted_at
+        and place.absent_since is None
+        and not deployments.busy(session, place)
     ]
     if not places:
         raise Conflict("there is no place to look at, or a job is at each of them")

@@ -52,7 +52,7 @@ def due(session: Session, now: datetime) -> list[CertificateRow]:
         select(CertificateRow)
         .where(
             CertificateRow.adopted_at.is_not(None),
-            CertificateRow.auto_renew,
+            or_(CertificateRow.auto_renew, CertificateRow.wanted_at.is_not(None)),
             CertificateRow.renew_at <= now,
             or_(CertificateRow.next_attempt_at.is_(None), CertificateRow.next_attempt_at <= now),
             ~busy,

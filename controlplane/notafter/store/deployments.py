@@ -38,6 +38,7 @@ def behind(session: Session, now: datetime) -> list[DeploymentRow]:
         .join(VersionRow, VersionRow.id == CertificateRow.current_version_id)
         .where(
             CertificateRow.adopted_at.is_not(None),
+            DeploymentRow.adopted_at.is_not(None),
             VersionRow.sealed_key.is_not(None),
             DeploymentRow.absent_since.is_(None),
             or_(live != wanted, file != wanted, live.is_(None) & file.is_(None)),
@@ -62,7 +63,7 @@ def facts(session: Session, row: DeploymentRow) -> DeploymentFacts:
     """Return what the deploy policy looks at."""
     current = row.certificate.current
     return DeploymentFacts(
-        adopted=row.certificate.adopted_at is not None,
+        adopted=row.certificate.adopted_at is not None and row.adopted_at is not None,
         absent=row.absent_since is not None,
         in_progress=busy(session, row),
         wanted=versions.facts(current) if current else None,

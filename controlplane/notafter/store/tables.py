@@ -208,6 +208,8 @@ class DeploymentRow(Base):
     managed_by: Mapped[str | None]
     problems: Mapped[list[Any]] = mapped_column(default=list)
     created_at: Mapped[datetime]
+    #: A place that came up later is not ours to bring a key to until somebody says so.
+    adopted_at: Mapped[datetime | None]
     absent_since: Mapped[datetime | None]
     file_fingerprint: Mapped[str | None]
     live_fingerprint: Mapped[str | None]

@@ -347,9 +347,8 @@ def test_an_rsa_and_ecdsa_pair_of_a_server_that_speaks_tls_1_3_alone_is_deployed
     pair = {kind: authority.issue("pair.lab.test", key_type=kind) for kind in ("rsa-2048", "ec-256")}
     for kind, issued in pair.items():
         nginx.host.write(f"/etc/ssl/pair-{kind}.pem", issued.certificate + issued.chain + issued.private_key)
-    lines = "".join(
-        f"ssl_certificate /etc/ssl/pair-{k}.pem; ssl_certificate_key /etc/ssl/pair-{k}.pem; " for k in pair
-    )
+    files = [f"/etc/ssl/pair-{kind}.pem" for kind in pair]
+    lines = "".join(f"ssl_certificate {file}; ssl_certificate_key {file}; " for file in files)
     block = f"server {{ listen 9444 ssl; server_name pair.lab.test; ssl_protocols TLSv1.3; {lines}}}\n"
     nginx.host.write("/etc/nginx/conf.d/pair.conf", block)
     try:

@@ -19,7 +19,7 @@ def probed(session: Session, job: JobRow, outcome: Probed, now: datetime) -> Non
             continue
         seen = [point for point in outcome.endpoints if _deployment(point) == row.key]
         if seen:
-            _seen(row, seen, now)
+            _seen(job, row, seen, now)
             if job.kind is JobKind.VERIFY and is_open(item):
                 _end(item, seen, now)
 
@@ -28,14 +28,23 @@ def _deployment(point: Endpoint) -> str:
     return point.id.split("/", 1)[0].split("#", 1)[0]
 
 
-def _seen(row: DeploymentRow, points: list[Endpoint], now: datetime) -> None:
-    """Take over what handshakes showed; an endpoint that was silent says nothing about files."""
+def _seen(job: JobRow, row: DeploymentRow, points: list[Endpoint], now: datetime) -> None:
+    """Take over what handshakes from outside showed; an endpoint that was silent says nothing about files.
+
+    Right after a deploy the host's own handshakes have the word: what differs from outside belongs to
+    somebody else (another server block, a proxy in front). That is told, and deploying again would not
+    change it. A look that was asked for finds drift: where nothing shows what it should, that is a fact.
+    """
     if all(point.matches for point in points):
         row.verified_at = now
-    wrong = [point.fingerprint for point in points if point.fingerprint and not point.matches]
-    right = [point.fingerprint for point in points if point.fingerprint]
-    if wrong or right:
-        row.live_fingerprint = (wrong or right)[0]
+        row.live_fingerprint = points[0].fingerprint
+        return
+    shown = [point for point in points if point.fingerprint]
+    wrong = [point for point in shown if not point.matches]
+    if wrong:
+        row.last_problem = f"from outside {len(wrong)} of {len(points)} endpoints show another certificate"
+    if job.kind is JobKind.VERIFY and wrong and len(wrong) == len(shown):
+        row.live_fingerprint = wrong[0].fingerprint
 
 
 def _end(item: ItemRow, points: list[Endpoint], now: datetime) -> None:

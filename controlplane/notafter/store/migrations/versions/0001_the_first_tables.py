@@ -171,6 +171,7 @@ def upgrade() -> None:
         sa.Column("managed_by", sa.Text(), nullable=True),
         sa.Column("problems", sa.JSON(), nullable=False),
         sa.Column("created_at", types.UtcDateTime(), nullable=False),
+        sa.Column("adopted_at", types.UtcDateTime(), nullable=True),
         sa.Column("absent_since", types.UtcDateTime(), nullable=True),
         sa.Column("file_fingerprint", sa.Text(), nullable=True),
         sa.Column("live_fingerprint", sa.Text(), nullable=True),
