@@ -5,7 +5,7 @@
 
 import os
 import re
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from . import _reading
 
@@ -13,6 +13,7 @@ _NAME = re.compile(r"[^ \t\r\n\v\f]*")
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 BLANK = " \t\r\n\v\f"
 _INCLUDE_DEPTH = 40
+_FOLDER_LIMIT = 5000
 _LINES_LIMIT = 5000000
 _USE_DEPTH = 20
 _WANTED = frozenset(
@@ -280,20 +281,33 @@ class Reading:
             optional = line.text[:15].lower() == "includeoptional"
             for path in found:
                 if os.path.isdir(_reading.raw(path)):
-                    self._folder(path, host, line, 0)
+                    self._folder(path, host, line)
                 elif not optional or os.path.lexists(_reading.raw(path)):
                     self.file(path, host, line)
             if not found and not optional:
                 self.warn("nothing to include: %s" % value, line.file, line.number)
 
-    def _folder(self, path: str, host: Host, line: Line, depth: int) -> None:
-        """A folder stands for every file in it and below it."""
-        for name in self.reader.names(path):
-            inner = os.path.join(path, name)
-            if not os.path.isdir(_reading.raw(inner)):
+    def _folder(self, path: str, host: Host, line: Line) -> None:
+        """A folder stands for every file in it and below it; each is entered once, whatever links say."""
+        waiting = [path]
+        entered: Set[str] = set()
+        files = 0
+        while waiting:
+            folder = waiting.pop()
+            end = _reading.real(folder)
+            if end in entered:
+                continue
+            entered.add(end)
+            for name in self.reader.names(folder):
+                inner = os.path.join(folder, name)
+                if os.path.isdir(_reading.raw(inner)):
+                    waiting.append(inner)
+                    continue
+                files += 1
+                if files > _FOLDER_LIMIT:
+                    self.warn("%s holds too many files to be a configuration" % path, line.file, line.number)
+                    return
                 self.file(inner, host, line)
-            elif depth < _INCLUDE_DEPTH:
-                self._folder(inner, host, line, depth + 1)
 
     def _define(self, arguments: List[str], _host: Host, _line: Line) -> None:
         if arguments:

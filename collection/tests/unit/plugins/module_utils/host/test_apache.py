@@ -162,6 +162,18 @@ def test_includes_with_globs_folders_and_what_is_optional(conf: Apache) -> None:
     assert conf.warned() == ["nothing to include: gone/*.conf"]
 
 
+def test_a_folder_is_not_walked_without_end(conf: Apache, monkeypatch: pytest.MonkeyPatch) -> None:
+    conf.write("folder/a/x", host("a.test"))
+    (conf.folder / "folder" / "a" / "round").symlink_to("..")
+    (conf.folder / "folder" / "b").symlink_to("a")
+    assert [names for _certificate, names, _listeners in conf.found("Include folder\n")] == [["a.test"]]
+    monkeypatch.setattr(_apache_syntax, "_FOLDER_LIMIT", 3)
+    for number in range(9):
+        conf.write(f"large/{number}", "")
+    conf.found("Include large\n")
+    assert conf.warned() == [f"{conf.folder}/large holds too many files to be a configuration"]
+
+
 def test_an_include_inside_a_virtual_host_keeps_its_place(conf: Apache) -> None:
     conf.write("tls.inc", "\nSSLEngine on\nSSLCertificateFile one.pem\n")
     (binding,) = conf.scan("<VirtualHost *:443>\nServerName a.test\nInclude tls.inc\n</VirtualHost>\n")
