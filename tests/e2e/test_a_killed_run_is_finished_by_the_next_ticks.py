@@ -64,6 +64,10 @@ def test_k1_the_host_program_is_killed_while_it_signs(story: Story, point: str) 
     orders = story.lab.ca.orders()
     story.lab.hosts["issuer"].write(HOST_FAILPOINT, f"{point}:kill")
     before = story.renew("apps")
+    issuer = story.lab.hosts["issuer"]
+    story.plane.wait_until(
+        lambda: not issuer.exists(HOST_FAILPOINT), "the host program does not get there", 90
+    )
     story.wait_until_done(before)
     assert story.lab.ca.orders() - orders in (1, 2)
     assert len(new_versions(story, "apps", before)) == 1

@@ -5,10 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 import subprocess
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tests import by_hand
 
@@ -31,10 +35,12 @@ def forms(secret: bytes) -> list[bytes]:
 
 
 def canary(text: str) -> bytes:
-    """A piece out of the middle of a PEM key: what no certificate or CSR has in it."""
-    body = "".join(line for line in text.splitlines() if not line.startswith("-----"))
-    middle = len(body) // 2
-    return body[middle : middle + 32].encode()
+    """Bytes of a PEM key that are private for certain: of the scalar (RFC 5915), or of the first prime."""
+    numbers = load_pem_private_key(text.encode(), None)
+    if isinstance(numbers, ec.EllipticCurvePrivateKey):
+        return numbers.private_numbers().private_value.to_bytes(32, "big")[2:30]
+    assert isinstance(numbers, rsa.RSAPrivateKey)
+    return numbers.private_numbers().p.to_bytes(128, "big")[2:30]
 
 
 def secrets_of(story: Story) -> dict[str, bytes]:
@@ -49,8 +55,9 @@ def secrets_of(story: Story) -> dict[str, bytes]:
         host = story.lab.hosts[site.hosts[0]]
         path = next(file.path for file in site.files if file.kind in ("key", "combined"))
         text = host.read(path)
-        key = text[text.index("-----BEGIN PRIVATE KEY") :] if "-----BEGIN PRIVATE KEY" in text else text
-        found[f"the key of {site.key}"] = canary(key)
+        found[f"the key of {site.key}"] = canary(
+            text[re.search("-----BEGIN [A-Z ]*PRIVATE KEY", text).start() :]
+        )  # type: ignore[union-attr]
     return found
 
 

@@ -319,7 +319,7 @@ def _kind_of(work: Any) -> str:
 
 
 def test_a_place_that_nobody_can_look_at_is_told_and_keeps_no_neighbour_back(nginx: Target) -> None:
-    """Success could not be shown there, so nothing is tried; the other certificate of the server is deployed."""
+    """Success could not be shown there, so nothing is tried; the other certificate is deployed."""
     before = nginx.bytes_on_disk()
     request = nginx.request(nginx.issue())
     request["deployments"].append(
