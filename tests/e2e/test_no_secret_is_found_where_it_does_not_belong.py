@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.lab.host import LabHost
 
 TREE = Path(__file__).parents[2]
+_KEY = re.compile("-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL)
 
 
 def forms(secret: bytes) -> list[bytes]:
@@ -55,9 +56,7 @@ def secrets_of(story: Story) -> dict[str, bytes]:
         host = story.lab.hosts[site.hosts[0]]
         path = next(file.path for file in site.files if file.kind in ("key", "combined"))
         text = host.read(path)
-        found[f"the key of {site.key}"] = canary(
-            text[re.search("-----BEGIN [A-Z ]*PRIVATE KEY", text).start() :]
-        )  # type: ignore[union-attr]
+        found[f"the key of {site.key}"] = canary(_KEY.findall(text)[0])
     return found
 
 
@@ -117,10 +116,9 @@ def files_below(*folders: Path) -> Iterator[tuple[str, bytes]]:
 
 def files_on(host: LabHost) -> bytes:
     """What lies where Ansible, acme.sh and we leave things on a host; not the keys' own places."""
-    folders = "/tmp /var/tmp /root /run /dev/shm /var/log /var/lib/notafter/attempts"
-    script = (
-        f"find {folders} -type f -size -4096k 2>/dev/null | grep -v '^/root/.ssh/' | xargs -r -d '\\n' cat"
-    )
+    folders = "/tmp /var/tmp /root /run /dev/shm /var/log /var/lib/notafter"
+    own = "'^/root/.ssh/|^/var/lib/notafter/transactions/[^/]*/[0-9]*.backup$'"
+    script = f"find {folders} -type f -size -4096k 2>/dev/null | grep -vE {own} | xargs -r -d '\\n' cat"
     command = [*host.enter_prefix(), "sh", "-c", script]
     return subprocess.run(command, check=False, capture_output=True, timeout=120).stdout
 
