@@ -49,7 +49,7 @@ def test_k1_the_control_plane_is_killed(story: Story, point: str) -> None:
     orders = story.lab.ca.orders()
     plane.stop()
     plane.start({"NOTAFTER_FAILPOINT": point_for(point)})
-    before = story.renew("www")
+    before = story.renew_from_outside("www")
     plane.wait_for_death()
     assert story.served("www"), "a client is still served"
     plane.start()

@@ -62,7 +62,7 @@ def test_k1_killed_at_every_start_the_control_plane_still_finishes(story: Story)
     for point in DEATHS:
         plane.stop()
         plane.start({"NOTAFTER_FAILPOINT": point_for(point)}, wait=not before)
-        before = before or story.renew("www")
+        before = before or story.renew_from_outside("www")
         plane.wait_for_death()
         assert plane.process is not None
         assert plane.process.returncode == -signal.SIGKILL, point
