@@ -100,5 +100,5 @@ def scan_result(*pems_and_bindings: tuple[str | None, dict[str, object]]) -> dic
             for pem, _ in pems_and_bindings
             if pem
         },
-        "warnings": [],
+        "unresolved": [],
     }

@@ -30,4 +30,6 @@ class ActionModule(ActionBase):
         except carrier.HostProgramError as error:
             return {**result, "failed": True, "msg": str(error), "reason": error.kind}
         complete = certificates.complete(found, clock.now())
+        # Ansible has a result key `warnings` of its own, and makes plain text of what stands there.
+        complete["unresolved"] = complete.pop("warnings")
         return {**result, "changed": False, **complete}

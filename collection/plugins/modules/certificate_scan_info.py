@@ -64,8 +64,8 @@ left_out:
   returned: when the result was cut
   type: int
   sample: 3
-warnings:
-  description: What could not be read or resolved.
+unresolved:
+  description: What could not be read or resolved, with C(file), C(line) and C(message).
   returned: success
   type: list
   elements: dict

@@ -66,7 +66,7 @@ def scanned(host: str, result: Mapping[str, Any]) -> Outcome:
             for fingerprint, one in found.items()
             if _is_fingerprint(fingerprint)
         },
-        warnings=tuple(_warning(one) for one in result.get("warnings") or ()),
+        warnings=tuple(_warning(one) for one in result.get("unresolved") or ()),
         partial=_is_partial(result),
     )
 
