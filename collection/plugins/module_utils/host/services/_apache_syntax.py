@@ -291,23 +291,19 @@ class Reading:
         """A folder stands for every file in it and below it; each is entered once, whatever links say."""
         waiting = [path]
         entered: Set[str] = set()
-        files = 0
+        left = _FOLDER_LIMIT
         while waiting:
-            folder = waiting.pop()
-            end = _reading.real(folder)
-            if end in entered:
-                continue
-            entered.add(end)
-            for name in self.reader.names(folder):
-                inner = os.path.join(folder, name)
-                if os.path.isdir(_reading.raw(inner)):
-                    waiting.append(inner)
-                    continue
-                files += 1
-                if files > _FOLDER_LIMIT:
-                    self.warn("%s holds too many files to be a configuration" % path, line.file, line.number)
-                    return
+            inner = waiting.pop()
+            end = _reading.real(inner)
+            if not os.path.isdir(_reading.raw(inner)):
                 self.file(inner, host, line)
+            elif end not in entered:
+                entered.add(end)
+                waiting.extend(os.path.join(inner, name) for name in reversed(self.reader.names(inner)))
+            left -= 1
+            if left < 0:
+                self.warn("%s holds too many files to be a configuration" % path, line.file, line.number)
+                return
 
     def _define(self, arguments: List[str], _host: Host, _line: Line) -> None:
         if arguments:

@@ -150,6 +150,8 @@ def test_includes_with_globs_folders_and_what_is_optional(conf: Apache) -> None:
     conf.write("sites-enabled/2.save", host("save.test"))
     conf.write("sites-enabled/.3.conf", host("hidden.test"))
     conf.write("folder/deep/er/x", host("b.test"))
+    conf.write("folder/apex", host("b1.test"))
+    conf.write("folder/zone", host("b2.test"))
     conf.write("c/onf.conf", host("c.test"))
     names = [
         names
@@ -158,7 +160,7 @@ def test_includes_with_globs_folders_and_what_is_optional(conf: Apache) -> None:
             "IncludeOptional nothing/*\nInclude gone/*.conf\n"
         )
     ]
-    assert names == [["a.test"], ["b.test"], ["c.test"]]
+    assert names == [["a.test"], ["b1.test"], ["b.test"], ["b2.test"], ["c.test"]]
     assert conf.warned() == ["nothing to include: gone/*.conf"]
 
 
