@@ -142,6 +142,14 @@ class Story:
             row = certificates.by_key(session, self.certificate(key)["key"])
             row.renew_at = row.first_renewal_at = datetime.now(UTC)
 
+    def new_versions(self, key: str, before: dict[str, str]) -> list[str]:
+        """The versions that were made since, the newest first: none may be lost, none made twice."""
+        versions = self.certificate(key)["versions"]
+        versions.sort(key=lambda version: str(version["created_at"]), reverse=True)
+        fingerprints = [version["fingerprint"] for version in versions]
+        assert before[key] in fingerprints
+        return fingerprints[: fingerprints.index(before[key])]
+
     def forget_failpoints(self) -> None:
         """Takes away failpoints that were not met."""
         for host in self.lab.hosts.values():

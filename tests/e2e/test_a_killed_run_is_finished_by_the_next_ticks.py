@@ -1,6 +1,6 @@
-"""K1, K6: `kill -9` of the control plane, of Ansible and of the host program, between due and served.
+"""K1, K6: `kill -9` of Ansible and of the host program, between due and served.
 
-After a restart the next ticks finish the work: no host without a working certificate (I1), no
+The next ticks finish the work: no host without a working certificate (I1), no
 version lost (I2), at most one extra order (I3), every job ended (I4), nothing left running.
 """
 
@@ -18,45 +18,10 @@ from tests.e2e.conftest import HOST_FAILPOINT
 if TYPE_CHECKING:
     from tests.e2e.conftest import Story
 
-PLANE_POINTS = [
-    "work.claimed",
-    "signing.made",
-    "signing.stored",
-    "work.planned",
-    "run.started",
-    "record.before",
-    "record.uncommitted",
-    "record.committed",
-    "record.before:kill:2",
-    "record.committed:kill:2",
-    "work.ran",
-    "finish.before",
-]
 ISSUER_POINTS = ["before-acme-sh", "signed", "before-answer"]
 #: One round each: where the host program is killed on web1, apache1 and haproxy1 at the same time.
 TARGET_POINTS = [("staged", "swapped-1", "reloaded"), ("verified", "committed", "swapped-0")]
 TARGETS = {"www": "web1", "wiki": "apache1", "edge": "haproxy1"}
-
-
-def point_for(words: str) -> str:
-    """A failpoint of the control plane that kills unless it says otherwise."""
-    return words if ":" in words else f"{words}:kill"
-
-
-@pytest.mark.parametrize("point", PLANE_POINTS)
-def test_k1_the_control_plane_is_killed(story: Story, point: str) -> None:
-    plane = story.plane
-    orders = story.lab.ca.orders()
-    plane.stop()
-    plane.start({"NOTAFTER_FAILPOINT": point_for(point)})
-    before = story.renew_from_outside("www")
-    plane.wait_for_death()
-    assert story.served("www"), "a client is still served"
-    plane.start()
-    story.wait_until_done(before)
-    assert story.lab.ca.orders() - orders in (1, 2)
-    assert len(new_versions(story, "www", before)) == 1
-    assert story.run_processes() == []
 
 
 @pytest.mark.parametrize("point", ISSUER_POINTS)
@@ -70,7 +35,7 @@ def test_k1_the_host_program_is_killed_while_it_signs(story: Story, point: str) 
     )
     story.wait_until_done(before)
     assert story.lab.ca.orders() - orders in (1, 2)
-    assert len(new_versions(story, "apps", before)) == 1
+    assert len(story.new_versions("apps", before)) == 1
 
 
 @pytest.mark.parametrize("points", TARGET_POINTS, ids="+".join)
@@ -99,7 +64,7 @@ def test_k6_ansible_is_killed(story: Story, host: str, point: str) -> None:
     assert kill_ansible(story) > 0
     story.wait_until_done(before)
     assert story.lab.ca.orders() - orders in (1, 2)
-    assert len(new_versions(story, "www", before)) == 1
+    assert len(story.new_versions("www", before)) == 1
     assert story.run_processes() == []
 
 
@@ -120,14 +85,3 @@ def kill_ansible(story: Story) -> int:
             os.kill(pid, signal.SIGKILL)
             killed += 1
     return killed
-
-
-def new_versions(story: Story, key: str, before: dict[str, str]) -> list[str]:
-    """The versions that were made since: none may be lost, none made twice."""
-    fingerprints = [version["fingerprint"] for version in story.certificate(key)["versions"]]
-    order = sorted(
-        story.certificate(key)["versions"], key=lambda version: version["created_at"], reverse=True
-    )
-    newest_first = [version["fingerprint"] for version in order]
-    assert before[key] in fingerprints
-    return newest_first[: newest_first.index(before[key])]

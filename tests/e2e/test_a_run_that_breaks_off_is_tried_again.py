@@ -15,7 +15,7 @@ import pytest
 
 from tests import by_hand
 from tests.e2e.conftest import HOST_FAILPOINT
-from tests.e2e.test_a_killed_run_is_finished_by_the_next_ticks import new_versions, point_for
+from tests.e2e.test_a_killed_control_plane_finishes_after_its_restart import point_for
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Story
@@ -52,7 +52,7 @@ def assert_done_once(story: Story, key: str, before: dict[str, str], orders: int
     """The work is finished, with one order, and nothing is left running."""
     story.wait_until_done(before)
     assert story.lab.ca.orders() - orders == 1
-    assert len(new_versions(story, key, before)) == 1
+    assert len(story.new_versions(key, before)) == 1
     assert story.run_processes() == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tests.e2e import test_a_killed_control_plane_finishes_after_its_restart as plane
 from tests.e2e import test_a_killed_run_is_finished_by_the_next_ticks as killed
 from tests.e2e import test_a_run_that_breaks_off_is_tried_again as broken_off
 from tests.integration.deploy import test_a_killed_deploy_is_finished_by_the_next as deploy
@@ -26,7 +27,7 @@ def plain(points: list[str]) -> set[str]:
 
 
 def test_every_failpoint_of_the_control_plane_is_met_by_a_story() -> None:
-    met = plain([*killed.PLANE_POINTS, *broken_off.DEATHS, broken_off.RUN_DIES])
+    met = plain([*plane.PLANE_POINTS, *broken_off.DEATHS, broken_off.RUN_DIES])
     assert named(TREE / "controlplane" / "notafter", "failpoint") == met
 
 
