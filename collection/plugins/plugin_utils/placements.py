@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ..module_utils.host.handshake import probe_name
+
 if t.TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -22,6 +24,13 @@ def _version(variables: Mapping[str, t.Any]) -> str | None:
         if certificate:
             return str(certificate["fingerprint_sha256"])
     return None
+
+
+def _names(wish: Mapping[str, t.Any], variables: Mapping[str, t.Any]) -> list[str]:
+    """The names to ask for: the configured ones, else the certificate's own."""
+    own = list(variables.get("certificate_names") or [])
+    names = list(wish.get("names") or own)
+    return names if any(probe_name(name) for name in names) else names + own
 
 
 def deployments(
@@ -49,7 +58,7 @@ def deployments(
                     "issuer": variables.get("certificate_issuer"),
                     "key_type": str(variables.get("certificate_key_type") or "ec").partition("-")[0],
                     "service": wish["service"],
-                    "names": list(wish.get("names") or variables.get("certificate_names") or []),
+                    "names": _names(wish, variables),
                     "listeners": list(wish.get("listeners") or DEFAULT_LISTENERS),
                     "files": [dict(entry) for entry in wish.get("files") or []],
                 }

@@ -11,18 +11,19 @@ from typing import List
 
 from .errors import Refused
 
-_BLOCK = re.compile(
-    r"-----BEGIN (?P<label>[A-Z0-9 ]+)-----\s*(?P<body>[A-Za-z0-9+/=\s]*?)-----END (?P=label)-----"
-)
+_BEGIN = "-----BEGIN CERTIFICATE-----"
+_END = "-----END CERTIFICATE-----"
+_BODY = re.compile(r"^[A-Za-z0-9+/=\s]*$")
 
 
 def certificates(text: str) -> List[str]:
     """The certificates of a text, each as a clean PEM block, in the order they stand."""
-    return [
-        "-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n" % _wrapped(match.group("body"))
-        for match in _BLOCK.finditer(text)
-        if match.group("label") in ("CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE")
-    ]
+    found = []
+    for piece in text.split(_END)[:-1]:
+        _before, begin, body = piece.rpartition(_BEGIN)
+        if begin and _BODY.match(body):
+            found.append("%s\n%s\n%s\n" % (_BEGIN, _wrapped(body), _END))
+    return found
 
 
 def _wrapped(body: str) -> str:
@@ -32,11 +33,12 @@ def _wrapped(body: str) -> str:
 
 def der(certificate: str) -> bytes:
     """The DER bytes of one PEM certificate."""
-    match = _BLOCK.search(certificate)
-    if match is None:
+    blocks = certificates(certificate)
+    if not blocks:
         raise Refused("malformed", "this is no PEM certificate")
+    body = blocks[0][len(_BEGIN) : -len(_END) - 1]
     try:
-        return base64.b64decode("".join(match.group("body").split()), validate=True)
+        return base64.b64decode("".join(body.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise Refused("malformed", "the PEM certificate is not base64") from error
 

@@ -87,3 +87,10 @@ def test_nothing_is_answered_for_dns_or_where_nothing_is_due() -> None:
         "blog": {**SHOP, "certificate_challenge": {"type": "http-01", "mode": "stateless"}},
     }
     assert placements.challenges(hostvars, ["shop", "blog"], "web1") == []
+
+
+def test_where_no_configured_name_can_be_asked_for_the_certificates_own_are() -> None:
+    wish = {"server": "web1", "service": "nginx", "names": ["~^shop[0-9]+$"], "files": FILES}
+    hostvars = {"shop": {**SHOP, "issue_signed": SIGNED, "certificate_deployments": [wish]}}
+    (one,) = placements.deployments(hostvars, ["shop"], "web1")
+    assert one["names"] == ["~^shop[0-9]+$", *SHOP["certificate_names"]]
