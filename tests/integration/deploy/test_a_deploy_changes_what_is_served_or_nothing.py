@@ -211,11 +211,17 @@ def test_t12_owner_mode_acl_and_attributes_stay(nginx: Target) -> None:
     nginx.host.run(["chmod", "0640", key])
     nginx.host.run(["setfacl", "-m", "u:nobody:r", key])
     nginx.host.run(["setfattr", "-n", "user.team", "-v", "shop", key])
-    before = nginx.metadata()
-    outcome = nginx.deploy(nginx.issue())
-    assert outcome["state"] == "deployed"
-    assert nginx.metadata() == before
-    assert 'user.team="shop"' in nginx.host.run(["getfattr", "-d", "--absolute-names", key]).stdout
+    try:
+        before = nginx.metadata()
+        outcome = nginx.deploy(nginx.issue())
+        assert outcome["state"] == "deployed"
+        assert nginx.metadata() == before
+        assert 'user.team="shop"' in nginx.host.run(["getfattr", "-d", "--absolute-names", key]).stdout
+    finally:
+        nginx.host.run(["setfacl", "-b", key])
+        nginx.host.run(["setfattr", "-x", "user.team", key])
+        nginx.host.run(["chown", "root:root", key])
+        nginx.host.run(["chmod", "0600", key])
 
 
 def test_t15_a_file_that_is_not_what_the_scan_saw_is_a_conflict(target: Target) -> None:
