@@ -28,8 +28,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 if t.TYPE_CHECKING:
-    import os
-
     from ansible_collections.notafter.tls.plugins.module_utils.host.services._report import Report
 
 HOST = Path(scan.__file__).resolve().parent
@@ -186,8 +184,9 @@ def test_a_scan_changes_nothing_on_the_disk(
     machine.program("nginx")
     machine.answers[("nginx", "-V")] = said(stderr=f"configure arguments: --conf-path={folder}/nginx.conf")
 
-    def tree() -> list[tuple[str, os.stat_result]]:
-        return sorted((str(path), path.stat()) for path in folder.rglob("*"))
+    def tree() -> list[tuple[str, int, int, int]]:
+        found = [(str(path), path.stat()) for path in folder.rglob("*")]
+        return sorted((name, facts.st_mode, facts.st_size, facts.st_ctime_ns) for name, facts in found)
 
     before = tree()
     services.get("nginx", machine).scan(report)
