@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,6 +63,13 @@ class ControlPlane:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        shutil.rmtree(self.runtime, ignore_errors=True)  # what a killed one had no chance to remove
+
+    @property
+    def runtime(self) -> Path:
+        """Where its runs have their folders, in memory."""
+        data = str((self.folder / "data").resolve())
+        return Path(f"/dev/shm/notafter-{os.getuid()}-{hashlib.sha256(data.encode()).hexdigest()[:12]}")
 
     # -- the process
 

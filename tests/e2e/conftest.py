@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -85,8 +84,7 @@ class Story:
 
     def run_processes(self) -> list[int]:
         """The processes of this control plane's runs, by the mark and the folder in their environment."""
-        data = str((self.plane.folder / "data").resolve())
-        folder = f"/notafter-{os.getuid()}-{hashlib.sha256(data.encode()).hexdigest()[:12]}/".encode()
+        folder = f"{self.plane.runtime}/".encode()
         found = []
         for entry in Path("/proc").iterdir():
             try:
