@@ -51,7 +51,7 @@ def newest(story: Story, kind: str) -> int:
 def assert_done_once(story: Story, key: str, before: dict[str, str], orders: int) -> None:
     """The work is finished, with one order, and nothing is left running."""
     story.wait_until_done(before)
-    assert story.lab.ca.orders() - orders == 1
+    assert story.lab.ca.orders() - orders == 1, story.lab.ca.told()
     assert len(story.new_versions(key, before)) == 1
     assert story.run_processes() == []
 
