@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from tests.lab.errors import FleetError
+from tests.lab.layers import Layer
 
 ZONE = "lab.test"
 CA = "ca"
@@ -128,6 +129,7 @@ class Host:
     name: str
     services: tuple[Service, ...] = ()
     issuer: bool = False
+    layer: Layer | None = None  #: further servers that are installed there, and started by nobody
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,12 @@ class Fleet:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Fleet:
         hosts = tuple(
-            Host(item["name"], tuple(map(Service, item["services"])), item["issuer"])
+            Host(
+                item["name"],
+                tuple(map(Service, item["services"])),
+                item["issuer"],
+                item["layer"] and Layer(item["layer"]),
+            )
             for item in data["hosts"]
         )
         return cls(data["name"], hosts, tuple(_site(item) for item in data["sites"]))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.lab import authority, inventory, zone
+from tests.lab import authority, inventory, layers, zone
 from tests.lab.fleet import CA, ZONE, Fleet, Host
 from tests.lab.handshake import fingerprint
 from tests.lab.initial import Bundle, OldAuthority, lay_out
@@ -74,7 +74,7 @@ def prepare(state: State, fleet: Fleet, wishes: Wishes, image: Image) -> None:
             "name": name,
             "address": addresses[name],
             "interface": interface,
-            "layers": [str(layer) for layer in _layers(name, image)],
+            "layers": [str(layer) for layer in _layers(name, fleet, image)],
             "files": [file.as_json() for file in [*_identity(name, addresses, keys), *seeds[name]]],
         }
         for name, interface in interfaces_of(fleet).items()
@@ -96,8 +96,10 @@ def prepare(state: State, fleet: Fleet, wishes: Wishes, image: Image) -> None:
     shutil.rmtree(scratch)
 
 
-def _layers(name: str, image: Image) -> list[Path]:
-    return [image.pebble, image.root] if name == CA else [image.root]
+def _layers(name: str, fleet: Fleet, image: Image) -> list[Path]:
+    wished = next((host.layer for host in fleet.hosts if host.name == name), None)
+    above = [image.pebble] if name == CA else [layers.ready(image, wished)] if wished else []
+    return [*above, image.root]
 
 
 def _server_seed(fleet: Fleet, host: Host, bundles: dict[str, Bundle]) -> list[SeedFile]:

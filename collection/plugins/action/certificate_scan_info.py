@@ -11,7 +11,10 @@ from ansible.plugins.action import ActionBase
 
 from ..plugin_utils import carrier, certificates, clock
 
-ARGUMENTS: dict[str, t.Any] = {"timeout": {"type": "int", "default": 60}}
+ARGUMENTS: dict[str, t.Any] = {
+    "timeout": {"type": "int", "default": 60},
+    "paths": {"type": "dict", "default": {}},
+}
 
 
 class ActionModule(ActionBase):
@@ -26,7 +29,7 @@ class ActionModule(ActionBase):
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         _validation, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         try:
-            found = carrier.send(self, {"op": "scan", "timeout": arguments["timeout"]}, task_vars or {})
+            found = carrier.send(self, {"op": "scan", **arguments}, task_vars or {})
         except carrier.HostProgramError as error:
             return {**result, "failed": True, "msg": str(error), "reason": error.kind}
         complete = certificates.complete(found, clock.now())

@@ -34,12 +34,24 @@ options:
     description: Seconds after which the scan ends with what it has.
     type: int
     default: 60
+  paths:
+    description:
+      - Further places to look at, by kind of server, for what a scan cannot find by itself.
+      - What a place is (a configuration, a folder, a glob of files) is said on the page of the kind in C(docs/services).
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
 - name: Scan
   notafter.tls.certificate_scan_info:
   register: scan
+
+- name: Scan a host whose nginx belongs to a panel, and look for certificates that no server names
+  notafter.tls.certificate_scan_info:
+    paths:
+      nginx: [/www/server/nginx/conf/nginx.conf]
+      files: [/srv/*/tls/*.pem]
 """
 
 RETURN = r"""

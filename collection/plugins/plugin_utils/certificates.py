@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 
 from .parsed import Parsed, Problem, covers, pem_of, problem, public_key_of, split, text_of
@@ -65,13 +66,14 @@ def _csr_problems(leaf: Parsed, csr_pem: str) -> list[Problem]:
 def complete(found: t.Mapping[str, t.Any], now: datetime.datetime) -> dict[str, t.Any]:
     """A host's answer to `scan` in the contract's form, with what only the controller can judge.
 
-    Names that HAProxy takes from the certificates themselves are filled in here.
+    Names that a server takes from the certificates themselves are filled in here.
     """
     chains = {name: _issuers(text) for name, text in _table(found, "chains").items()}
     parsed = _parsed(found)
     bindings = [_binding(row) for row in _rows(found, "bindings")]
     told = [_warning(row) for row in _rows(found, "warnings")]
-    told += _fill_names(bindings, parsed)
+    choosing = [bool(row.get("own_names")) for row in _rows(found, "bindings")]
+    told += _fill_names(list(itertools.compress(bindings, choosing)), parsed)
     links: dict[tuple[str, str], bool] = {}
     best: dict[str, str] = {}
     for binding, row in zip(bindings, _rows(found, "bindings"), strict=True):
@@ -132,16 +134,17 @@ def _is_linked(leaf: Parsed, chain: list[Parsed]) -> bool:
 
 
 def _fill_names(bindings: list[dict[str, t.Any]], parsed: t.Mapping[str, Parsed]) -> list[dict[str, t.Any]]:
-    """HAProxy chooses by the names in the certificates: the first with a name and a kind of key has it.
+    """Some servers choose by the names in the certificates (`own_names`).
 
-    A certificate that loses all its names to others is shown only where it is the first of all.
+    The first with a name and a kind of key has it, in the server's own order. A certificate that
+    loses all its names to others is shown only where it is the first of all.
     """
     told = []
     owners: dict[tuple[str, str, str], str] = {}
     first: dict[str, str] = {}
     for binding in bindings:
         leaf = parsed.get(binding["certificate"] or "")
-        if binding["service"] != "haproxy" or leaf is None:
+        if leaf is None:
             continue
         own, kind = binding["certificate"], leaf.algorithm()
         listeners = binding["listeners"]

@@ -10,11 +10,13 @@ import ssl
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from . import commands, pem
+from . import commands, pem, starttls
 from .errors import HostError, Refused
 
 PROBE_LABEL = "notafter-probe"
-_LISTENER = re.compile(r"^(?P<address>\*|\[[0-9A-Fa-f:.]+\]|[0-9.]+|[A-Za-z0-9._-]*?):?(?P<port>[0-9]{1,5})$")
+_LISTENER = re.compile(
+    r"^(?P<address>\*|\[[0-9A-Fa-f:.]+\]|[0-9.]+|[A-Za-z0-9._-]*?):?(?P<port>[0-9]{1,5})(/(?P<protocol>[a-z0-9]+))?$"
+)
 _HOST_NAME = re.compile(
     r"^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$"
 )
@@ -26,11 +28,21 @@ _ONLY = {"rsa": "ECDHE+aRSA:DHE+aRSA:kRSA", "ec": "ECDHE+aECDSA"}
 
 
 class Endpoint(NamedTuple):
-    """One place to ask: an address and port, and the name to ask for (RFC 6066 §3)."""
+    """One place to ask: an address and port, and the name to ask for (RFC 6066 §3).
+
+    `starttls` is what is spoken before TLS begins (one of starttls.PROTOCOLS), None where TLS
+    is first.
+    """
 
     address: str
     port: int
     name: Optional[str]
+    starttls: Optional[str] = None
+
+    def listener(self) -> str:
+        """The address, port and protocol as a listener is written."""
+        place = "%s:%d" % ("[%s]" % self.address if ":" in self.address else self.address, self.port)
+        return place if self.starttls is None else "%s/%s" % (place, self.starttls)
 
 
 class Served(NamedTuple):
@@ -44,20 +56,24 @@ class Served(NamedTuple):
     seconds: float
 
 
-def listener(text: str, wildcard: str = "127.0.0.1") -> Tuple[str, int]:
-    """The address and port to ask for a listener such as `*:443`, `[::]:443`, `443`.
+def listener(text: str, wildcard: str = "127.0.0.1") -> Endpoint:
+    """Where to ask for a listener such as `*:443`, `[::]:443`, `443` or `*:25/smtp`, for no name.
 
     A listener on every address is asked at `wildcard` (the same host: loopback).
     """
     match = _LISTENER.match(text.strip())
     if match is None or not 0 < int(match.group("port")) < 65536:
-        raise Refused("bad_listener", "%r is no listener; write address:port" % text)
+        raise Refused("bad_listener", "%r is no listener; write address:port or address:port/protocol" % text)
+    protocol = match.group("protocol")
+    if protocol is not None and protocol not in starttls.PROTOCOLS:
+        known = ", ".join(starttls.PROTOCOLS)
+        raise Refused("bad_listener", "%r: %r is none of %s" % (text, protocol, known))
     address = match.group("address").strip("[]")
     if address in ("", "*", "0.0.0.0"):  # noqa: S104 - read, not bound
-        return wildcard, int(match.group("port"))
-    if address == "::":
-        return ("::1" if wildcard == "127.0.0.1" else wildcard), int(match.group("port"))
-    return address, int(match.group("port"))
+        address = wildcard
+    elif address == "::":
+        address = "::1" if wildcard == "127.0.0.1" else wildcard
+    return Endpoint(address, int(match.group("port")), None, protocol)
 
 
 def probe_name(name: str) -> Optional[str]:
@@ -80,8 +96,7 @@ def endpoints(
     found: List[Endpoint] = []
     for asked_name in asked or [None]:
         for text in listeners:
-            address, port = listener(text, wildcard)
-            endpoint = Endpoint(address, port, asked_name)
+            endpoint = listener(text, wildcard)._replace(name=asked_name)
             if endpoint not in found:
                 found.append(endpoint)
     return found[:limit]
@@ -120,7 +135,9 @@ def ask(endpoint: Endpoint, timeout: float = 5.0, key_type: Optional[str] = None
     try:
         context = _context(key_type)
         with socket.create_connection((endpoint.address, endpoint.port), timeout=timeout) as plain:
-            plain.settimeout(timeout)
+            if endpoint.starttls is not None:
+                starttls.begin(plain, endpoint.starttls, endpoint.name, start + timeout)
+            plain.settimeout(max(0.1, start + timeout - time.monotonic()))
             with context.wrap_socket(plain, server_hostname=endpoint.name) as connection:
                 leaf = connection.getpeercert(True)
                 cipher = connection.cipher()
@@ -158,8 +175,9 @@ def ask_for(endpoint: Endpoint, key_type: Optional[str], timeout: float = 5.0) -
 def _ask_openssl(endpoint: Endpoint, timeout: float, key_type: str) -> Served:
     """The same for a server that speaks TLS 1.3 alone: openssl can name signature algorithms."""
     start = time.monotonic()
-    place = "[%s]" % endpoint.address if ":" in endpoint.address else endpoint.address
-    argv = ["openssl", "s_client", "-connect", "%s:%d" % (place, endpoint.port), "-tls1_3"]
+    place = endpoint._replace(starttls=None).listener()
+    argv = ["openssl", "s_client", "-connect", place, "-tls1_3"]
+    argv += ["-starttls", endpoint.starttls] if endpoint.starttls else []
     argv += ["-sigalgs", _SIGNATURES[key_type]]
     argv += ["-servername", endpoint.name] if endpoint.name else ["-noservername"]
     try:
@@ -178,6 +196,7 @@ def as_result(endpoint: Endpoint, served: Served) -> Dict[str, Any]:
     return {
         "address": endpoint.address,
         "port": endpoint.port,
+        "starttls": endpoint.starttls,
         "name": endpoint.name,
         "state": "served" if served.fingerprint else "failed",
         "error": served.error,

@@ -204,10 +204,7 @@ class Placement:
             served = self.after.get(endpoint)
             if served is None or served.fingerprint != wanted:
                 shown = "no answer" if served is None else served.error or str(served.fingerprint)[:16]
-                parts.append(
-                    "%s:%d for %s shows %s"
-                    % (endpoint.address, endpoint.port, endpoint.name or "no name", shown)
-                )
+                parts.append("%s for %s shows %s" % (endpoint.listener(), endpoint.name or "no name", shown))
         return "%s, not the new certificate %s" % ("; ".join(parts), wanted[:16])
 
     def outcome(self) -> Dict[str, Any]:
@@ -224,7 +221,7 @@ class Placement:
             "live_fingerprint": self._shown(self.after),
             "endpoints": [
                 {
-                    "listener": "%s:%d" % (endpoint.address, endpoint.port),
+                    "listener": endpoint.listener(),
                     "name": endpoint.name,
                     "fingerprint": served.fingerprint,
                     "error": served.error,

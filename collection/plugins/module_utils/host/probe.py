@@ -10,7 +10,9 @@ from . import handshake
 
 
 def _one(request: Dict[str, Any]) -> Dict[str, Any]:
-    endpoint = handshake.Endpoint(request["address"], int(request["port"]), request.get("name"))
+    endpoint = handshake.Endpoint(
+        request["address"], int(request["port"]), request.get("name"), request.get("starttls")
+    )
     timeout = float(request.get("timeout") or 5.0)
     served = handshake.ask_for(endpoint, request.get("key_type"), timeout)
     result = handshake.as_result(endpoint, served)

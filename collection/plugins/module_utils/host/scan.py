@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The operation `scan`: what this host is, and every certificate that its servers name.
 
-Request: `services` (names, default all), `timeout` (the seconds it may take, default 60).
+Request: `services` (names, default all), `timeout` (the seconds it may take, default 60),
+`paths` (by name of the service: further places to look at).
 
 The answer is that of `certificate_scan_info` (contracts.md §2) before the controller has
 parsed a certificate: `certificates` has the PEM of each leaf by fingerprint, `chains` each
@@ -15,6 +16,7 @@ from typing import Any, Dict, List, Optional, Set
 
 from . import facts, services
 from .errors import HostError
+from .services._base import Service
 from .services._reading import Exhausted, Reader
 from .services._report import Report
 
@@ -24,13 +26,18 @@ SECONDS = 60.0
 def run(request: Dict[str, Any]) -> Dict[str, Any]:
     """Scans this host; what cannot be read or understood is a warning, never an end."""
     report = Report(Reader(float(request.get("timeout") or SECONDS)))
-    found = [_scan(name, report) for name in request.get("services") or services.KINDS]
+    paths = request.get("paths") or {}
+    kinds = [services.get(name) for name in request.get("services") or services.KINDS]
+    kinds += [services.get(name) for name in paths if name not in {kind.name for kind in kinds}]
+    for kind in kinds:
+        kind.paths = tuple(paths.get(kind.name) or ())
+    found = [_scan(kind, report) for kind in sorted(kinds, key=lambda kind: bool(kind.last))]
     return answer(report, dict(facts.gather(), services=[one for one in found if one is not None]))
 
 
-def _scan(name: str, report: Report) -> Optional[Dict[str, Any]]:
+def _scan(service: Service, report: Report) -> Optional[Dict[str, Any]]:
     """Scans one kind of server; None when it is not on this host."""
-    service = services.get(name)
+    name = service.name
     service.name_strangers(report)
     if not service.found():
         return None

@@ -20,6 +20,10 @@ class Service:
 
     name = ""
     process_names: Tuple[str, ...] = ()
+    #: Whether it looks at what the other kinds have left over, and so comes after them.
+    last = False
+    #: Further places to look at, which only who asks for the scan can know (paths, globs).
+    paths: Tuple[str, ...] = ()
 
     def __init__(self, machine: Optional[Machine] = None) -> None:
         self.machine = machine or Machine()

@@ -220,6 +220,7 @@ class Binds:
             names=use.names,
             listeners=listeners,
             managed_by="haproxy" if use.acme else None,
+            own_names=True,
         )
 
     def _beside(self, path: str) -> str:

@@ -53,12 +53,15 @@ class Report:
         problems: Sequence[Tuple[str, str]] = (),
         managed_by: Optional[str] = None,
         proven: bool = False,
+        own_names: bool = False,
     ) -> None:
         """Notes a certificate that a configuration names, with what its files say of it.
 
         Without `key` the private key is looked for in the certificate's own file. A
         `certificate` of None is one that could not be found out: then `problems` say why.
-        `proven` is true where the server itself has just shown that the key fits.
+        `proven` is true where the server itself has just shown that the key fits, `own_names`
+        where the server chooses by the names in the certificates: then a binding without names
+        gets them on the controller, and the first binding of a listener with a name has it.
         """
         self.reader.tick()
         if len(self.bindings) >= BINDINGS_LIMIT:
@@ -75,6 +78,7 @@ class Report:
                 "config_file": _reading.shown(config_file),
                 "line": line,
                 "names": [_reading.shown(name) for name in names],
+                "own_names": own_names,
                 "listeners": [_reading.shown(one) for one in listeners],
                 "files": place.files,
                 "certificate": place.leaf,

@@ -278,11 +278,18 @@ def scanned(
 
 
 def of(
-    *made: Made, chain: bool = True, service: str = "nginx", names: list[str] | None = None
+    *made: Made,
+    chain: bool = True,
+    service: str = "nginx",
+    names: list[str] | None = None,
+    own_names: bool = False,
 ) -> dict[str, t.Any]:
     """A host's answer with these certificates."""
     given = [(one.fingerprint, one.pem, one.chain if chain else "") for one in made]
-    return scanned(given, service=service, names=names)
+    answer = scanned(given, service=service, names=names)
+    for binding in answer["bindings"]:
+        binding["own_names"] = own_names
+    return answer
 
 
 _JSON = st.recursive(
@@ -373,20 +380,24 @@ class TestComplete:
 
     def test_haproxy_s_names_are_those_of_the_certificate(self, issue: Issue) -> None:
         made = issue("a.test", "*.b.test", common_name="cn.test")
-        assert certificates.complete(of(made, service="haproxy"), NOW)["bindings"][0]["names"] == [
+        assert certificates.complete(of(made, service="haproxy", own_names=True), NOW)["bindings"][0][
+            "names"
+        ] == [
             "a.test",
             "*.b.test",
         ]
         assert certificates.complete(of(made, service="nginx"), NOW)["bindings"][0]["names"] == []
         bare = issue(common_name="CN.test")
-        assert certificates.complete(of(bare, service="haproxy"), NOW)["bindings"][0]["names"] == ["cn.test"]
-        kept = certificates.complete(of(made, service="haproxy", names=["c.b.test"]), NOW)
+        assert certificates.complete(of(bare, service="haproxy", own_names=True), NOW)["bindings"][0][
+            "names"
+        ] == ["cn.test"]
+        kept = certificates.complete(of(made, service="haproxy", own_names=True, names=["c.b.test"]), NOW)
         assert kept["bindings"][0]["names"] == ["c.b.test"]
 
     def test_a_name_of_haproxy_belongs_to_the_first_of_each_kind_of_key(self, issue: Issue) -> None:
         first, rsa = issue("a.test", "b.test"), issue("a.test", key="rsa-2048")
         second, third = issue("b.test", "c.test"), issue("a.test")
-        result = certificates.complete(of(first, rsa, second, third, service="haproxy"), NOW)
+        result = certificates.complete(of(first, rsa, second, third, service="haproxy", own_names=True), NOW)
         assert [(one["names"], one["listeners"]) for one in result["bindings"]] == [
             (["a.test", "b.test"], ["*:443"]),
             (["a.test"], ["*:443"]),
@@ -423,7 +434,7 @@ class TestComplete:
 
     @given(_JSON, _JSON, _JSON)
     def test_no_answer_of_a_hostile_host_makes_it_raise(self, one: t.Any, other: t.Any, key: t.Any) -> None:
-        answer = of(GIVEN, service="haproxy")
+        answer = of(GIVEN, service="haproxy", own_names=True)
         fields = ("names", "listeners", "files", "certificate", "chain", "problems", "line", "service")
         answer["bindings"] += [dict.fromkeys(fields, one), {**answer["bindings"][0], str(key): other}]
         answer["certificates"][str(key)] = {"pem": one}
@@ -435,7 +446,7 @@ class TestComplete:
             assert all(isinstance(name, str) for name in binding["names"] + binding["listeners"])
 
     def test_the_answer_that_was_given_is_left_alone(self, issue: Issue) -> None:
-        answer = of(issue("a.test"), service="haproxy")
+        answer = of(issue("a.test"), service="haproxy", own_names=True)
         before = copy.deepcopy(answer)
         certificates.complete(answer, NOW)
         assert answer == before
