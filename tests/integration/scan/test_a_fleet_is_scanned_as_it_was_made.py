@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.integration.scan.conftest import scan
+from tests.integration.hosts import scan
 from tests.lab.fleet import Layout, Service
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.scan.conftest import UNPRIVILEGED, Corpus, scan
+from tests.integration.hosts import UNPRIVILEGED, Corpus, scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
