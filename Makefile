@@ -31,6 +31,7 @@ check: .venv/.made ## Every static check: ruff, mypy, import-linter, yamllint, a
 
 .PHONY: test
 test: install check ## Every check and every test
+	@/usr/bin/python3 -m tests.lab install --layers
 	@$(BIN)/pytest
 
 .PHONY: bench

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import NoReturn
 
-from tests.lab import fleets, image
+from tests.lab import fleets, image, layers
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 from tests.lab.state import State, known_labs
@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
 
     install = actions.add_parser("install", help="make everything that the lab needs")
+    install.add_argument("--layers", action="store_true", help="and every layer of further servers")
     install.set_defaults(action=_install)
 
     up = actions.add_parser("up", help="raise a lab, which stays until `down`")
@@ -58,8 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _install(_: argparse.Namespace) -> None:
-    image.install()
+def _install(arguments: argparse.Namespace) -> None:
+    built = image.install()
+    for layer in layers.Layer if arguments.layers else ():
+        layers.ready(built, layer, print)
 
 
 def _up(arguments: argparse.Namespace) -> None:

@@ -20,7 +20,7 @@ from tests.lab import debian, kernel
 from tests.lab.errors import InstallError
 
 if TYPE_CHECKING:
-    from tests.lab.image import Image
+    from tests.lab.image import Image, Say
 
 
 class Layer(StrEnum):
@@ -43,7 +43,7 @@ PACKAGES = {
 _QUIET = "#!/bin/sh\nexit 101\n"
 
 
-def ready(image: Image, layer: Layer) -> Path:
+def ready(image: Image, layer: Layer, say: Say | None = None) -> Path:
     """The folder of a layer, built first if this machine does not have it."""
     recipe = hashlib.sha256(" ".join(PACKAGES[layer]).encode()).hexdigest()[:8]
     folder = image.folder / "layers" / f"{layer}-{recipe}"
@@ -51,6 +51,8 @@ def ready(image: Image, layer: Layer) -> Path:
     with (folder.parent / f"{layer}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.is_dir():
+            if say is not None:
+                say(f"building the layer {layer} of hosts: {' '.join(PACKAGES[layer])}")
             _build(image, layer, folder)
     return folder
 
