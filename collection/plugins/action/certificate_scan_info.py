@@ -13,6 +13,7 @@ from ..plugin_utils import carrier, certificates, clock
 
 ARGUMENTS: dict[str, t.Any] = {
     "timeout": {"type": "int", "default": 60},
+    "handshakes": {"type": "bool", "default": True},
     "paths": {"type": "dict", "default": {}},
 }
 

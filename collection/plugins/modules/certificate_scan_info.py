@@ -34,6 +34,13 @@ options:
     description: Seconds after which the scan ends with what it has.
     type: int
     default: 60
+  handshakes:
+    description:
+      - Whether the host's own listeners are asked what they show, so that a file that no server has loaded is noticed.
+      - At most four endpoints for each binding are asked, once each, within a quarter of O(timeout) and at most 15 seconds.
+        A server may note the connections in its log.
+    type: bool
+    default: true
   paths:
     description:
       - Further places to look at, by kind of server, for what a scan cannot find by itself.
@@ -61,7 +68,9 @@ server:
   type: dict
   sample: {"hostname": "web1", "machine_id": "5f2c", "services": []}
 bindings:
-  description: Every place where a certificate is configured.
+  description:
+    - Every place where a certificate is configured. C(served) has what its listeners showed, each with C(listener), C(name),
+      C(fingerprint), C(error) and, where a process that is not this kind of server listens there, its name in C(by).
   returned: success
   type: list
   elements: dict

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import typing as t
 
+from .difference import differences
 from .parsed import Parsed, Problem, covers, pem_of, problem, public_key_of, split, text_of
 
 if t.TYPE_CHECKING:
@@ -90,6 +91,9 @@ def complete(found: t.Mapping[str, t.Any], now: datetime.datetime) -> dict[str, 
             binding["problems"].append(problem("chain_incomplete", message))
         if chain in chains and (links[fingerprint, chain] or fingerprint not in best):
             best[fingerprint] = "".join(pem_of(one.der) for one in chains[chain] if one.der)
+    told_apart = differences(bindings, parsed, _table(found, "server"))
+    for binding, difference in zip(bindings, told_apart, strict=True):
+        binding["problems"] += [difference] if difference is not None else []
     result = {
         "server": dict(_table(found, "server")),
         "bindings": bindings,
@@ -227,7 +231,14 @@ def _binding(row: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "problems": [
             problem(_text(one.get("kind")), _text(one.get("message"))) for one in _rows(row, "problems")
         ],
+        "served": [_sight(one) for one in _rows(row, "served")],
     }
+
+
+def _sight(row: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """What one handshake of the host with itself has shown."""
+    optional = ("name", "fingerprint", "error", "by")
+    return {"listener": _text(row.get("listener"))} | {key: _text(row.get(key)) or None for key in optional}
 
 
 def _warning(row: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

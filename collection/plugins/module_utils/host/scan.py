@@ -4,7 +4,8 @@
 """The operation `scan`: what this host is, and every certificate that its servers name.
 
 Request: `services` (names, default all), `timeout` (the seconds it may take, default 60),
-`paths` (by name of the service: further places to look at).
+`paths` (by name of the service: further places to look at), `handshakes` (whether the host's own
+listeners are asked what they show, default true).
 
 The answer is that of `certificate_scan_info` (contracts.md §2) before the controller has
 parsed a certificate: `certificates` has the PEM of each leaf by fingerprint, `chains` each
@@ -21,18 +22,28 @@ from .services._reading import Exhausted, Reader
 from .services._report import Report
 
 SECONDS = 60.0
+#: The share of its time that a scan keeps for handshakes, and the most seconds of it.
+HANDSHAKES, HANDSHAKES_SECONDS = 0.25, 15.0
 
 
 def run(request: Dict[str, Any]) -> Dict[str, Any]:
     """Scans this host; what cannot be read or understood is a warning, never an end."""
-    report = Report(Reader(float(request.get("timeout") or SECONDS)))
+    timeout = float(request.get("timeout") or SECONDS)
+    handshakes = bool(request.get("handshakes", True))
+    kept = min(HANDSHAKES_SECONDS, timeout * HANDSHAKES) if handshakes else 0.0
+    report = Report(Reader(timeout - kept))
     paths = request.get("paths") or {}
     kinds = [services.get(name) for name in request.get("services") or services.KINDS]
     kinds += [services.get(name) for name in paths if name not in {kind.name for kind in kinds}]
     for kind in kinds:
         kind.paths = tuple(paths.get(kind.name) or ())
-    found = [_scan(kind, report) for kind in sorted(kinds, key=lambda kind: bool(kind.last))]
-    return answer(report, dict(facts.gather(), services=[one for one in found if one is not None]))
+    about = [_scan(kind, report) for kind in sorted(kinds, key=lambda kind: bool(kind.last))]
+    found = answer(report, dict(facts.gather(), services=[one for one in about if one is not None]))
+    if handshakes and found["bindings"]:
+        from . import served  # noqa: PLC0415 - TLS and threads are loaded where there is something to ask
+
+        served.look(found, {kind.name: kind.process_names for kind in kinds}, kept)
+    return found
 
 
 def _scan(service: Service, report: Report) -> Optional[Dict[str, Any]]:

@@ -323,6 +323,7 @@ class TestComplete:
             "certificate",
             "managed_by",
             "problems",
+            "served",
         }
         assert binding["problems"] == []
         assert set(result["certificates"][made.fingerprint]) == {

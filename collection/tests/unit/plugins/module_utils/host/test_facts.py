@@ -43,6 +43,10 @@ def test_this_host_has_every_fact() -> None:
     assert set(found) == {
         "hostname",
         "machine_id",
+        "boot_id",
+        "uptime_seconds",
+        "product_uuid",
+        "mac_addresses",
         "addresses",
         "os",
         "kernel",
@@ -85,6 +89,69 @@ def test_a_machine_id_is_one_or_is_none(tmp_path: Path) -> None:
     bad.write_text("uninitialized\n")
     assert facts.machine_id((str(bad), str(good))) == "3d1219c7c4c5404aaa1f6d2a48adfda4"
     assert facts.machine_id((str(bad),)) is None
+
+
+KERNEL = "8aeac8ad-cafc-4780-abd6-dca50755d23c"
+
+
+def proc(folder: Path, namespace: int, ticks: int) -> str:
+    """A /proc whose process 1 was started at a tick, in a process namespace."""
+    (folder / "sys/kernel/random").mkdir(parents=True)
+    (folder / "sys/kernel/random/boot_id").write_text(KERNEL + "\n")
+    (folder / "self/ns").mkdir(parents=True)
+    (folder / "self/ns/pid").symlink_to(f"pid:[{namespace}]")
+    (folder / "1").mkdir()
+    between = "S " + "0 " * 18
+    (folder / "1/stat").write_text(f"1 (a (fool's) name) {between}{ticks} 0 0\n")
+    return str(folder)
+
+
+def test_a_boot_of_a_machine_is_the_kernels_and_a_life_of_a_container_has_a_name_of_its_own(
+    tmp_path: Path,
+) -> None:
+    assert facts.boot_id(proc(tmp_path / "machine", 4026531836, 5)) == KERNEL
+    one = facts.boot_id(proc(tmp_path / "one", 4026532001, 700))
+    other = facts.boot_id(proc(tmp_path / "other", 4026532002, 700))
+    again = facts.boot_id(proc(tmp_path / "again", 4026532001, 900))
+    assert one == f"{KERNEL}/4026532001/700"
+    assert len({KERNEL, one, other, again}) == 4
+    assert facts.boot_id(str(tmp_path / "nowhere")) is None
+
+
+def test_a_container_runs_for_less_time_than_its_kernel(tmp_path: Path) -> None:
+    machine = facts.uptime_seconds(proc(tmp_path / "machine", 4026531836, 0))
+    container = facts.uptime_seconds(proc(tmp_path / "container", 4026532001, 1000))
+    assert machine is not None
+    assert container is not None
+    assert 9 <= machine - container <= 11
+    assert facts.uptime_seconds(str(tmp_path / "nowhere")) is None
+
+
+def test_a_product_uuid_is_the_hardwares_and_a_container_has_none(tmp_path: Path) -> None:
+    file = tmp_path / "uuid"
+    machine, container = proc(tmp_path / "m", 4026531836, 0), proc(tmp_path / "c", 4026532001, 9)
+    file.write_text("4C4C4544-0042-3510-8052-B4C04F4B5931\n")
+    assert facts.product_uuid(str(file), machine) == "4c4c4544-0042-3510-8052-b4c04f4b5931"
+    assert facts.product_uuid(str(file), container) is None
+    for nothing in ("00000000-0000-0000-0000-000000000000", "Not Settable", ""):
+        file.write_text(nothing + "\n")
+        assert facts.product_uuid(str(file), machine) is None
+
+
+def test_hardware_addresses_are_those_that_last(tmp_path: Path) -> None:
+    for name, how, address in (
+        ("eth0", "0", "02:FC:00:00:00:01"),
+        ("eth1", "3", "52:54:00:12:34:56"),
+        ("br0", "1", "26:bd:8b:96:fe:12"),
+        ("lo", "0", "00:00:00:00:00:00"),
+        ("odd", "0", "no address"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "addr_assign_type").write_text(how + "\n")
+        (tmp_path / name / "address").write_text(address + "\n")
+    (tmp_path / "bonding_masters").write_text("")
+    assert facts.mac_addresses(str(tmp_path)) == ["02:fc:00:00:00:01", "52:54:00:12:34:56"]
+    assert facts.mac_addresses("/no/such/folder") == []
 
 
 def test_what_is_not_there_is_null() -> None:
