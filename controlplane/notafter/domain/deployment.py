@@ -16,10 +16,14 @@ class FileKind(StrEnum):
     FULLCHAIN = "fullchain"
     KEY = "key"
     COMBINED = "combined"
+    PKCS12 = "pkcs12"
+    JKS = "jks"
+    DER = "der"
+    PKCS7 = "pkcs7"
 
 
 #: The files that a deployment is known by: each holds the end-entity certificate.
-LEAF_KINDS = frozenset({FileKind.LEAF, FileKind.FULLCHAIN, FileKind.COMBINED})
+LEAF_KINDS = frozenset(set(FileKind) - {FileKind.CHAIN, FileKind.KEY})
 
 
 class DeployState(StrEnum):

@@ -157,7 +157,8 @@ class _Group:
             self._judge(placement)
         if self.check:
             for placement in self.open():
-                placement.stop("planned", "check_mode", placement.plan())
+                reloads = self.services[placement.service].reloads
+                placement.stop("planned", "check_mode", placement.plan(reloads))
         while self.open():
             self._change()
 
@@ -170,7 +171,7 @@ class _Group:
             )
             placement.stop("blocked_by_host", "served_by_another", message)
         elif not runs and placement.in_place():
-            placement.stop("staged", "service_stopped", "in place; %s is not running" % placement.service)
+            self._stage(placement, "in place")
         elif runs and placement.in_place() and placement.serves():
             placement.stop("unchanged", "in_place", "already in place")
         elif runs and not placement.answered():
@@ -184,7 +185,7 @@ class _Group:
                 raise Stop("blocked_by_host", "service_missing", "%s is not installed here" % name)
             if service.running():
                 self.running.append(name)
-            elif service.machine.strangers(service.process_names):
+            elif service.strangers():
                 message = "a process is called %s, but it is not one that root would believe" % name
                 raise Stop("blocked_by_host", "not_trusted", message)
             problem = self._test(name)
@@ -235,13 +236,22 @@ class _Group:
             if placement.service in self.running:
                 placement.stop("deployed", "verified", "new handshakes show the new certificate")
             else:
-                message = "%s is not running and was left so; the files are in place" % placement.service
-                placement.stop("staged", "service_stopped", message)
+                self._stage(placement, "the files are in place")
+
+    def _stage(self, placement: Placement, what: str) -> None:
+        """Says why nobody was shown the new certificate: nothing runs that could show it."""
+        if self.services[placement.service].reloads:
+            message = "%s; %s is not running and was left so" % (what, placement.service)
+            placement.stop("staged", "service_stopped", message)
+        else:
+            message = "%s; nothing is known that uses them, so nothing was reloaded and nothing verified"
+            placement.stop("staged", "nothing_to_reload", message % what)
 
     def _units(self, name: str) -> List[str]:
         """The systemd units that run a service."""
         commands_of = self.services[name].reload_commands()
-        return [argv[-1] for argv in commands_of if argv[:2] == ["systemctl", "reload"]]
+        reloads = (["systemctl", "reload"], ["systemctl", "restart"])
+        return [argv[-1] for argv in commands_of if argv[:2] in reloads]
 
     def _apply(self) -> None:
         for name in self.services:
@@ -258,7 +268,8 @@ class _Group:
 
     def _verify(self, placements: List[Placement], good: Any) -> None:
         """Asks again and again until every running deployment is good several times in a row."""
-        deadline = time.monotonic() + self.verify_seconds
+        settling = max(self.services[name].settling_seconds for name in self.services)
+        deadline = time.monotonic() + self.verify_seconds + settling
         watched = [placement for placement in placements if placement.service in self.running]
         streak = 0
         while watched and streak < CONSECUTIVE:
@@ -283,15 +294,18 @@ class _Group:
         except HostError as second:
             trouble.append(second.message)
         if trouble:
-            test = " ".join(self.services[sorted(self.services)[0]].test_commands()[0])
-            message = (
-                "%s; and the roll-back failed: %s. Put back what lies in %s by hand, run `%s`, then reload"
-            )
-            raise Stop("broken", reason, message % (error, "; ".join(trouble), change.directory, test))
+            message = "%s; and the roll-back failed: %s. Put back what lies in %s by hand%s"
+            trouble_told = (error, "; ".join(trouble), change.directory, self._last_steps())
+            raise Stop("broken", reason, message % trouble_told)
         culprits = error.placements if isinstance(error, NotServed) else placements
         for placement in culprits:
             told = placement.shortfall() if isinstance(error, NotServed) else str(error)
             placement.stop("rolled_back", reason, "%s; the old certificate serves again" % told)
+
+    def _last_steps(self) -> str:
+        """What is to be done after the files are back."""
+        tests = self.services[sorted(self.services)[0]].test_commands()
+        return ", run `%s`, then reload" % " ".join(tests[0]) if tests else ""
 
 
 class NotServed(HostError):

@@ -15,6 +15,13 @@ from .errors import HostError, Refused
 #: Where a pair is looked at; a kill leaves it, the next run removes it.
 CHECK_PREFIX = "check-"
 _KINDS = ("leaf", "chain", "fullchain", "key", "combined")
+#: Forms that a scan reads and nobody writes yet.
+_UNWRITTEN = {
+    "pkcs12": "a PKCS#12 keystore",
+    "jks": "a Java keystore",
+    "der": "a DER file",
+    "pkcs7": "a PKCS#7 bundle",
+}
 
 
 class Stop(Exception):
@@ -58,9 +65,14 @@ class Placement:
             path, kind = entry["path"], entry["kind"]
             if not os.path.isabs(path) or "\0" in path or os.path.normpath(path) != path:
                 raise Refused("bad_path", "%r is no clean absolute path" % path)
+            if kind in _UNWRITTEN:
+                told = "%s is %s: notafter reads it and does not write it yet; let the server read PEM files"
+                raise Refused("form_not_written", told % (path, _UNWRITTEN[kind]))
             if kind not in _KINDS:
                 raise Refused("bad_kind", "%r is none of %s" % (kind, ", ".join(_KINDS)))
             self.contents[os.path.realpath(path)] = self._content(kind)
+        if not any(entry["kind"] in ("key", "combined") for entry in self.deployment["files"]):
+            raise Refused("no_key_file", "no file for the private key is known: it would not fit any more")
 
     def _content(self, kind: str) -> bytes:
         bundle = self.bundle or {}
@@ -146,14 +158,14 @@ class Placement:
         """Whether every file has the wanted content already."""
         return not self.changes()
 
-    def plan(self) -> str:
-        """What a run would do, in words."""
-        paths = ", ".join(change.path for change in self.changes())
-        return (
-            "would replace %s and reload %s" % (paths, self.service)
-            if paths
-            else "would reload %s" % self.service
-        )
+    def plan(self, reloads: bool = True) -> str:
+        """What a run would do, in words; `reloads` is false where there is nothing to reload."""
+        steps = []
+        if self.changes():
+            steps.append("replace %s" % ", ".join(change.path for change in self.changes()))
+        if reloads:
+            steps.append("reload %s" % self.service)
+        return "would %s" % (" and ".join(steps) or "change nothing")
 
     def ask(self, endpoint: handshake.Endpoint) -> handshake.Served:
         """One handshake, wanting the kind of key that the new certificate has."""

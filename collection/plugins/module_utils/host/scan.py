@@ -90,7 +90,7 @@ def answer(report: Report, server: Dict[str, Any]) -> Dict[str, Any]:
 
 def _agree_on_kinds(bindings: List[Dict[str, Any]]) -> None:
     """A file that several servers read has one content: the fullest kind that any of them needs."""
-    order = ("key", "leaf", "chain", "fullchain", "combined")
+    order = ("key", "leaf", "chain", "fullchain", "combined", "der", "pkcs7", "pkcs12", "jks")
     fullest: Dict[str, str] = {}
     files = [file for binding in bindings for file in binding["files"]]
     for file in files:

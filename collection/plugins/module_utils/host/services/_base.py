@@ -24,6 +24,10 @@ class Service:
     last = False
     #: Further places to look at, which only who asks for the scan can know (paths, globs).
     paths: Tuple[str, ...] = ()
+    #: Whether anything reads the files again: where nothing does, a deploy swaps them and says so.
+    reloads = True
+    #: The seconds that it may take until it serves again, where its reload is a restart.
+    settling_seconds = 0.0
 
     def __init__(self, machine: Optional[Machine] = None) -> None:
         self.machine = machine or Machine()
@@ -31,6 +35,10 @@ class Service:
     def masters(self) -> List[Process]:
         """The running masters, by process number; asked anew each time."""
         return self.machine.masters(self.process_names)
+
+    def strangers(self) -> List[Process]:
+        """Processes that look like masters and may not be believed."""
+        return self.machine.strangers(self.process_names)
 
     def running(self) -> bool:
         """Whether a master of this kind runs here now."""
@@ -88,7 +96,7 @@ class Service:
                 "%s runs in a container (process %d): its configuration is not read here"
                 % (self.name, contained[0])
             )
-        for process in self.machine.strangers(self.process_names):
+        for process in self.strangers():
             report.warning(
                 "process %d is called %s but is not root's: its configuration is not read by root"
                 % (process.pid, process.name)

@@ -8,19 +8,18 @@ never does, whatever label it bears.
 """
 
 import base64
-import binascii
 import grp
 import hashlib
 import os
 import pwd
-import re
 import stat
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
+from . import _keystore_forms as forms
 from . import _reading
 
-_CERTIFICATES = (b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE")
-_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,60})-----")
+if TYPE_CHECKING:
+    from ._keystore import Opening, Store
 
 
 class Look(NamedTuple):
@@ -30,6 +29,7 @@ class Look(NamedTuple):
     certificates: List[str]
     has_key: bool
     problems: List[Tuple[str, str]]
+    form: str
 
 
 class Place(NamedTuple):
@@ -51,9 +51,12 @@ class Materials:
         self._looks: Dict[str, Look] = {}
         self._fits: Dict[Tuple[str, str], List[Tuple[str, str]]] = {}
         self._exposed: Dict[str, bool] = {}
+        self._stores: Dict[Tuple[str, Optional[str]], Tuple[str, str, "Store"]] = {}
 
-    def place(self, certificate: str, key: str, chain: Optional[str], proven: bool = False) -> Place:
-        """The files that a server reads for one certificate."""
+    def place(
+        self, certificate: str, key: Optional[str], chain: Optional[str], proven: bool = False
+    ) -> Place:
+        """The files that a server reads for one certificate; without a `key` there is none to be found."""
         first = self.look(certificate)
         files = [dict(first.fact, kind=_kind(first, key == certificate, chain is not None))]
         problems = list(first.problems)
@@ -63,14 +66,15 @@ class Materials:
         if chain is not None and chain != certificate:
             second = self.look(chain)
             repeated = bool(first.certificates) and second.certificates[:1] == first.certificates[:1]
-            files.append(dict(second.fact, kind="fullchain" if repeated else "chain"))
+            files.append(dict(second.fact, kind=_chain_kind(second, repeated)))
             problems.extend(second.problems)
             issuers = second.certificates[1:] if repeated else second.certificates
-        if key != certificate:
+        if key is not None and key != certificate:
             third = self.look(key)
             files.append(dict(third.fact, kind="combined" if third.certificates else "key"))
             problems.extend(third.problems)
-        problems.extend(self._key_problems(certificate, key, proven))
+        if key is not None:
+            problems.extend(self._key_problems(certificate, key, proven))
         leaf = first.certificates[0] if first.certificates else None
         return Place(files, leaf, self._chain(issuers), problems)
 
@@ -90,32 +94,88 @@ class Materials:
         return name
 
     def _look(self, path: str) -> Look:
+        found, problems, status = self._facts(path)
+        try:
+            data = self.reader.read(path, _reading.PEM_LIMIT).data
+        except _reading.Unreadable as error:
+            problems.append((error.kind, "%s: %s" % (path, error.message)))
+            return Look(found, [], False, problems, forms.PEM)
+        found["sha256"] = hashlib.sha256(data).hexdigest()
+        form, certificates, has_key, trouble = forms.contents(data)
+        if form in forms.KEYSTORES:
+            trouble = "it is a keystore, not PEM"
+        if trouble:
+            problems.append(("malformed", "%s: %s" % (path, trouble)))
+        if has_key and status is not None and status.st_mode & 0o006 and self._reachable(path):
+            problems.append(("key_readable_by_others", _exposure(path, status.st_mode)))
+        return Look(found, self._kept(certificates), has_key, problems, form)
+
+    @staticmethod
+    def _facts(path: str) -> Tuple[Dict[str, Any], List[Tuple[str, str]], Optional[os.stat_result]]:
+        """What the file system says of a path."""
         found = {"path": _reading.shown(path), "sha256": None, "owner": None, "group": None, "mode": None}
         found["target"] = _target(path)
-        problems: List[Tuple[str, str]] = []
+        problems = []
         if _reading.shown(path) != path:
             problems.append(("unresolved", "the path %s is no UTF-8 text" % _reading.shown(path)))
         status = _reading.status(path)
         if status is not None:
             found.update(_ownership(status))
-        try:
-            data = self.reader.read(path, _reading.PEM_LIMIT).data
-        except _reading.Unreadable as error:
-            problems.append((error.kind, "%s: %s" % (path, error.message)))
-            return Look(found, [], False, problems)
-        found["sha256"] = hashlib.sha256(data).hexdigest()
-        certificates, has_key, trouble = _split(data)
-        if trouble:
-            problems.append(("malformed", "%s: %s" % (path, trouble)))
+        return found, problems, status
+
+    def _kept(self, certificates: List[bytes]) -> List[str]:
+        """The fingerprints of certificates, whose text is kept once."""
         fingerprints = []
         for der in certificates:
             fingerprint = hashlib.sha256(der).hexdigest()
             fingerprints.append(fingerprint)
             if fingerprint not in self.certificates:
                 self.certificates[fingerprint] = _pem(der)
-        if has_key and status is not None and status.st_mode & 0o006 and self._reachable(path):
+        return fingerprints
+
+    def keystore_place(self, path: str, opening: "Opening") -> Place:
+        """The keystore that a server opens, and the entry that it shows."""
+        found, problems, status = self._facts(path)
+        try:
+            form, store = self.keystore(path, opening, found)
+        except _reading.Unreadable as error:
+            problems.append((error.kind, "%s: %s" % (path, error.message)))
+            kind = forms.JKS if path.endswith((".jks", ".keystore")) else forms.PKCS12
+            return Place([dict(found, kind=kind)], None, None, problems)
+        place = Place([dict(found, kind=form)], None, None, problems)
+        if store.trouble:
+            problems.append(("unresolved", "%s: %s" % (path, store.trouble)))
+        entry = store.chosen(opening.alias)
+        if entry is None or not entry.chain:
+            if not store.trouble:
+                problems.append(("malformed", _lacking(path, opening.alias)))
+            return place
+        if not entry.has_key:
+            problems.append(("malformed", "%s has no private key for %r" % (path, opening.alias)))
+        elif status is not None and status.st_mode & 0o006 and self._reachable(path):
             problems.append(("key_readable_by_others", _exposure(path, status.st_mode)))
-        return Look(found, fingerprints, has_key, problems)
+        fingerprints = self._kept(entry.chain)
+        return place._replace(leaf=fingerprints[0], chain=self._chain(fingerprints[1:]))
+
+    def keystore(
+        self, path: str, opening: "Opening", found: Optional[Dict[str, Any]] = None
+    ) -> Tuple[str, "Store"]:
+        """The form and the entries of a keystore, opened once for each password; or raises Unreadable."""
+        from . import _keystore  # noqa: PLC0415 - compiled only where there is a keystore
+
+        key = (path, opening.password)
+        if key not in self._stores:
+            data = self.reader.read(path, _keystore.LIMIT).data
+            form = forms.contents(data).form
+            if form not in forms.KEYSTORES:
+                raise _reading.Unreadable("malformed", "no keystore that is known here")
+            seconds = self.reader.seconds_left()
+            store = _keystore.read(data, form, opening, seconds)
+            self._stores[key] = (form, hashlib.sha256(data).hexdigest(), store)
+        form, digest, store = self._stores[key]
+        if found is not None:
+            found["sha256"] = digest
+        return form, store
 
     def _reachable(self, path: str) -> bool:
         """Whether everybody may walk down to a file."""
@@ -135,18 +195,30 @@ class Materials:
             if any(kind == "malformed" for kind, _message in looks[1].problems):
                 return []
             return [("malformed", "%s has no private key in it" % key)]
-        if proven:
+        if proven or any(look.form != forms.PEM for look in looks):
             return []
         if (certificate, key) not in self._fits:
             self._fits[certificate, key] = _misfit(certificate, key)
         return self._fits[certificate, key]
 
 
+def _lacking(path: str, alias: Optional[str]) -> str:
+    return "%s has no entry with a private key" % path if alias is None else "%s has no %r" % (path, alias)
+
+
 def _kind(look: Look, with_key: bool, with_chain: bool) -> str:
     """What a certificate's own file has to hold, given what else the server reads."""
+    if look.form != forms.PEM:
+        return look.form
     if look.has_key or with_key:
         return "combined"
     return "leaf" if with_chain and len(look.certificates) < 2 else "fullchain"
+
+
+def _chain_kind(look: Look, repeated: bool) -> str:
+    if look.form != forms.PEM:
+        return look.form
+    return "fullchain" if repeated else "chain"
 
 
 def _target(path: str) -> Optional[str]:
@@ -173,64 +245,6 @@ def _exposure(path: str, mode: int) -> str:
         path,
         stat.S_IMODE(mode),
     )
-
-
-def _split(data: bytes) -> Tuple[List[bytes], bool, Optional[str]]:
-    """The certificates of a PEM file as DER, whether a private key is in it, and what is wrong."""
-    certificates: List[bytes] = []
-    has_key = False
-    at = 0
-    while True:
-        begin = _BEGIN.search(data, at)
-        if begin is None:
-            break
-        label = begin.group(1)
-        end = data.find(b"-----END " + label + b"-----", begin.end())
-        if end < 0:
-            return certificates, has_key, "a block of PEM never ends"
-        body = data[begin.end() : end]
-        at = end
-        if label.endswith(b"PRIVATE KEY"):
-            has_key = True
-        elif label in _CERTIFICATES:
-            der = _certificate(body)
-            if der is None:
-                return certificates, has_key, "certificate %d is damaged" % (len(certificates) + 1)
-            certificates.append(der)
-    if certificates or has_key:
-        return certificates, has_key, None
-    return certificates, has_key, "empty" if not data.strip() else "no PEM in it"
-
-
-def _certificate(body: bytes) -> Optional[bytes]:
-    """The DER of a block that has the outer shape of a certificate, so that it is no key."""
-    try:
-        der = base64.b64decode(b"".join(body.split()), validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    whole = _element(der, 0)
-    inner = None if whole is None else _element(der, whole[0])
-    first = None if inner is None else der[inner[0] : inner[0] + 1]
-    if whole is None or inner is None or der[:1] != b"\x30" or der[whole[0] : whole[0] + 1] != b"\x30":
-        return None
-    # TBSCertificate begins with its version [0] or, in version 1, with the serial number;
-    # an encrypted key begins with an object identifier here, a plain one with no sequence at all.
-    return der[: whole[1]] if first in (b"\xa0", b"\x02") else None
-
-
-def _element(der: bytes, at: int) -> Optional[Tuple[int, int]]:
-    """Where the content of a DER element begins and where it ends."""
-    if at + 2 > len(der):
-        return None
-    size = der[at + 1]
-    start = at + 2
-    if size >= 0x80:
-        width = size & 0x7F
-        size = int.from_bytes(der[start : start + width], "big")
-        start += width
-        if not 1 <= width <= 4:
-            return None
-    return (start, start + size) if start + size <= len(der) else None
 
 
 def _pem(der: bytes) -> str:

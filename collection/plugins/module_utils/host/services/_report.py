@@ -3,9 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The report into which the kinds of server write what they find."""
 
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from . import _managers, _material, _reading
+
+if TYPE_CHECKING:
+    from ._keystore import Opening
 
 BINDINGS_LIMIT = 100000
 WARNINGS_LIMIT = 500
@@ -54,6 +57,8 @@ class Report:
         managed_by: Optional[str] = None,
         proven: bool = False,
         own_names: bool = False,
+        keystore: Optional["Opening"] = None,
+        keyless: bool = False,
     ) -> None:
         """Notes a certificate that a configuration names, with what its files say of it.
 
@@ -62,6 +67,8 @@ class Report:
         `proven` is true where the server itself has just shown that the key fits, `own_names`
         where the server chooses by the names in the certificates: then a binding without names
         gets them on the controller, and the first binding of a listener with a name has it.
+        With `keystore` the certificate's file is one, to be opened so; `keyless` is a file whose
+        key is nowhere to be found.
         """
         self.reader.tick()
         if len(self.bindings) >= BINDINGS_LIMIT:
@@ -70,7 +77,11 @@ class Report:
         if certificate is not None:
             certificate = _reading.tidy(certificate)
             key = certificate if key is None else _reading.tidy(key)
-            place = self.materials.place(certificate, key, chain and _reading.tidy(chain), proven)
+            if keystore is not None:
+                place = self.materials.keystore_place(certificate, keystore)
+            else:
+                own_key = None if keyless else key
+                place = self.materials.place(certificate, own_key, chain and _reading.tidy(chain), proven)
             managed_by = managed_by or self.managers.of([certificate, key])
         self.bindings.append(
             {

@@ -13,7 +13,11 @@ import time
 import typing as t
 
 import pytest
-from ansible_collections.notafter.tls.plugins.module_utils.host.services import _material, _reading
+from ansible_collections.notafter.tls.plugins.module_utils.host.services import (
+    _keystore_forms,
+    _material,
+    _reading,
+)
 from ansible_collections.notafter.tls.tests.unit.plugins import scanning
 from cryptography.hazmat.primitives import serialization
 from hypothesis import given, settings
@@ -253,6 +257,6 @@ def test_no_damage_to_a_file_makes_the_look_raise(data: st.DataObject) -> None:
     for _turn in range(data.draw(st.integers(0, 6))):
         place = data.draw(st.integers(0, len(made) - 1))
         made[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
-    certificates, _has_key, _trouble = _material._split(bytes(made))
+    certificates = _keystore_forms.contents(bytes(made)).certificates
     for der in certificates:
         assert base64.b64decode("".join(_material._pem(der).splitlines()[1:-1])) == der
