@@ -5,15 +5,18 @@
 
 The program, its importer and the request are one text on the standard input of `python3 -`:
 nothing is copied to the host, and a secret exists only in that pipe. See
-docs/decisions/0001-one-host-program.md.
+docs/decisions/0001-one-host-program.md. Only those modules go there that the operation may
+import, each compressed; all is made ready when this module is loaded, once for all hosts.
 """
 
 from __future__ import annotations
 
-import functools
+import base64
 import json
+import re
 import shlex
 import typing as t
+import zlib
 from pathlib import Path
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
@@ -33,21 +36,24 @@ _SEARCH = (
     f'command -v "$p" >/dev/null 2>&1 && exec "$p" {_FLAGS}; done; echo "no python3 here" >&2; exit 127'
 )
 _BOOTSTRAP = """
-import importlib.util, json, sys
+import base64, json, sys, zlib
+from importlib.machinery import ModuleSpec
 class Importer:
     def find_spec(self, name, path=None, target=None):
         if name in SOURCES:
-            return importlib.util.spec_from_loader(name, self, is_package=name in PACKAGES)
+            return ModuleSpec(name, self, is_package=name in PACKAGES)
     def create_module(self, spec):
         return None
     def exec_module(self, module):
-        exec(compile(SOURCES[module.__name__], module.__name__, "exec"), module.__dict__)
+        source = zlib.decompress(base64.b64decode(SOURCES[module.__name__]))
+        exec(compile(source, module.__name__, "exec"), module.__dict__)
     def sent_modules(self, package):
         return [name.rpartition(".")[2] for name in SOURCES if name.rpartition(".")[0] == package]
 sys.meta_path.insert(0, Importer())
 from host.program import main
 main(json.loads(REQUEST))
 """
+_IMPORT = re.compile(r"^ *from (\.+)([\w.]*) import (\([^)]*\)|[^\n#]*)", re.MULTILINE)
 
 
 class HostProgramError(AnsibleError):
@@ -58,23 +64,62 @@ class HostProgramError(AnsibleError):
         self.kind = kind
 
 
-@functools.cache
-def _sources() -> str:
-    """The host program as Python text: its modules by name, and which of them are packages."""
-    sources: dict[str, str] = {}
-    packages: list[str] = []
+class Module(t.NamedTuple):
+    """A module of the host program: its source as it travels, and what it imports of the others."""
+
+    packed: str
+    imports: frozenset[str]
+
+
+def _modules() -> dict[str, Module]:
+    """The host program's modules by name; a package bears the name of its folder."""
+    found = {}
     for path in sorted(_PROGRAM.rglob("*.py")):
         parts = ["host", *path.relative_to(_PROGRAM).with_suffix("").parts]
-        if parts[-1] == "__init__":
-            parts.pop()
-            packages.append(".".join(parts))
-        sources[".".join(parts)] = path.read_text(encoding="utf-8")
-    return f"SOURCES = {sources!r}\nPACKAGES = {packages!r}\n"
+        package = parts[:-1]
+        name = ".".join(package if parts[-1] == "__init__" else parts)
+        source = path.read_text(encoding="utf-8")
+        packed = base64.b64encode(zlib.compress(source.encode())).decode()
+        found[name] = Module(packed, frozenset(_imports(source, package)))
+    return found
+
+
+def _imports(source: str, package: list[str]) -> t.Iterator[str]:
+    """What the relative imports of a module may mean: modules, or packages with modules in them."""
+    for dots, name, things in _IMPORT.findall(source):
+        above = [*package[: len(package) - len(dots) + 1], *filter(None, name.split("."))]
+        yield from (".".join(above[:size]) for size in range(1, len(above) + 1))
+        yield from (
+            ".".join([*above, thing.split(" as ")[0].strip()]) for thing in things.strip("()").split(",")
+        )
+
+
+_MODULES = _modules()
+_PACKAGES = [name for name in _MODULES if any(other.startswith(name + ".") for other in _MODULES)]
+
+
+def needed(operation: object) -> list[str]:
+    """The modules that an operation may import, wherever in its code it does.
+
+    Kinds of server are found by their names, not by imports: with one of `services` go all.
+    """
+    waiting = ["host", "host.program", f"host.{operation}"]
+    found: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in _MODULES and name not in found:
+            found.add(name)
+            waiting.extend(_MODULES[name].imports)
+            if name == "host.services":
+                waiting.extend(other for other in _MODULES if other.startswith("host.services."))
+    return sorted(found)
 
 
 def payload(request: dict[str, t.Any]) -> bytes:
     """What goes to the standard input of the host's Python."""
-    return f"{_sources()}REQUEST = {json.dumps(request)!r}\n{_BOOTSTRAP}".encode()
+    sources = {name: _MODULES[name].packed for name in needed(request.get("op"))}
+    program = f"SOURCES = {sources!r}\nPACKAGES = {_PACKAGES!r}\n"
+    return f"{program}REQUEST = {json.dumps(request)!r}\n{_BOOTSTRAP}".encode()
 
 
 def command(interpreter: object) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -13,7 +14,10 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.notafter.tls.plugins.module_utils.host import program
 from ansible_collections.notafter.tls.plugins.plugin_utils import carrier
+
+HOST = Path(program.__file__).parent
 
 
 def ask(request: dict[str, t.Any], home: Path) -> dict[str, t.Any]:
@@ -66,3 +70,33 @@ def test_an_interpreter_is_quoted_and_a_discovered_one_is_looked_for() -> None:
     assert carrier.command("/opt/my python/bin/python3").startswith("'/opt/my python/bin/python3' ")
     for unset in (None, "", "auto", "auto_silent"):
         assert "platform-python" in carrier.command(unset)
+
+
+def test_only_what_an_operation_may_import_goes_to_the_host() -> None:
+    probe, scan = carrier.needed("probe"), carrier.needed("scan")
+    assert "host.handshake" in probe
+    assert not [name for name in probe if name.startswith("host.services")]
+    assert {"host.services.nginx", "host.services._nginx_syntax", "host.pem"} <= set(scan)
+    assert "host.acme_sh" not in scan
+
+
+@pytest.mark.parametrize("operation", program.OPERATIONS)
+def test_every_module_that_an_operation_names_goes_with_it(operation: str) -> None:
+    sent = carrier.needed(operation)
+    for name in sent:
+        place = HOST.joinpath(*name.split(".")[1:])
+        source = (place / "__init__.py" if place.is_dir() else place.with_suffix(".py")).read_text()
+        package = name if place.is_dir() else name.rpartition(".")[0]
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                above = ".".join([*package.split(".")[: len(package.split(".")) - node.level + 1]])
+                base = f"{above}.{node.module}" if node.module else above
+                named = {base} | {f"{base}.{alias.name}" for alias in node.names}
+                assert {one for one in named if one in carrier._MODULES} <= set(sent)
+
+
+def test_a_defect_of_ours_is_told_with_the_module_where_it_is(tmp_path: Path) -> None:
+    with pytest.raises(carrier.HostProgramError) as caught:
+        ask({"op": "scan", "services": 7}, tmp_path)
+    assert caught.value.kind == "internal"
+    assert "host.scan" in str(caught.value)
