@@ -91,13 +91,13 @@ def _pem(data: bytes) -> Contents:
         if label.endswith(b"PRIVATE KEY"):
             has_key = True
         elif label in _CERTIFICATES:
-            der = certificate(_decoded(body))
+            der = certificate(decoded(body))
             if der is None:
                 return Contents(form, found, has_key, "certificate %d is damaged" % (len(found) + 1))
             found.append(der)
         elif label in _BUNDLES:
             form = PKCS7
-            found.extend(pkcs7(_decoded(body)) or [])
+            found.extend(pkcs7(decoded(body)) or [])
     if found or has_key:
         return Contents(form, found, has_key, None)
     if form == PKCS7:
@@ -105,7 +105,8 @@ def _pem(data: bytes) -> Contents:
     return Contents(form, [], False, "no PEM in it" if data.strip() else "empty")
 
 
-def _decoded(body: bytes) -> bytes:
+def decoded(body: bytes) -> bytes:
+    """The bytes of a block of PEM; none where it is damaged."""
     try:
         return base64.b64decode(b"".join(body.split()), validate=True)
     except (binascii.Error, ValueError):

@@ -15,8 +15,8 @@ import pwd
 import stat
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
+from . import _keys, _reading
 from . import _keystore_forms as forms
-from . import _reading
 
 if TYPE_CHECKING:
     from ._keystore import Opening, Store
@@ -30,6 +30,7 @@ class Look(NamedTuple):
     has_key: bool
     problems: List[Tuple[str, str]]
     form: str
+    stated: Optional[bytes] = None  # the public half of its private key, where that states one
 
 
 class Place(NamedTuple):
@@ -48,6 +49,7 @@ class Materials:
         self.reader = reader
         self.certificates: Dict[str, str] = {}
         self.chains: Dict[str, str] = {}
+        self._public: Dict[str, Optional[bytes]] = {}  # the key of each certificate
         self._looks: Dict[str, Look] = {}
         self._fits: Dict[Tuple[str, str], List[Tuple[str, str]]] = {}
         self._exposed: Dict[str, bool] = {}
@@ -108,7 +110,8 @@ class Materials:
             problems.append(("malformed", "%s: %s" % (path, trouble)))
         if has_key and status is not None and status.st_mode & 0o006 and self._reachable(path):
             problems.append(("key_readable_by_others", _exposure(path, status.st_mode)))
-        return Look(found, self._kept(certificates), has_key, problems, form)
+        stated = _keys.of_private(data) if has_key and form == forms.PEM else None
+        return Look(found, self._kept(certificates), has_key, problems, form, stated)
 
     @staticmethod
     def _facts(path: str) -> Tuple[Dict[str, Any], List[Tuple[str, str]], Optional[os.stat_result]]:
@@ -131,6 +134,7 @@ class Materials:
             fingerprints.append(fingerprint)
             if fingerprint not in self.certificates:
                 self.certificates[fingerprint] = _pem(der)
+                self._public[fingerprint] = _keys.of_certificate(der)
         return fingerprints
 
     def keystore_place(self, path: str, opening: "Opening") -> Place:
@@ -196,6 +200,8 @@ class Materials:
                 return []
             return [("malformed", "%s has no private key in it" % key)]
         if proven or any(look.form != forms.PEM for look in looks):
+            return []
+        if looks[1].stated is not None and looks[1].stated == self._public.get(looks[0].certificates[0]):
             return []
         if (certificate, key) not in self._fits:
             self._fits[certificate, key] = _misfit(certificate, key)

@@ -14,6 +14,13 @@ _HEADER = re.compile(r"^# configuration file (/[^\n]*):$", re.MULTILINE)
 _INCLUDE_DEPTH = 40
 _INCLUDES_LIMIT = 100000
 
+# Directives whose path nginx makes, already when it only tests, if nothing is there.
+_MADE = re.compile(
+    r"(?:^|[\s;{}])(?:access_log|error_log|pid|lock_file|[a-z]+_temp_path|[a-z]+_cache_path|"
+    r"listen\s+unix:)\s*[\"']?([^\s;\"'$]+)"
+)
+_NOT_MADE = ("off", "stderr", "memory:", "syslog:")
+
 INSIDE = {
     "main": ("http", "stream", "mail"),
     "http": ("server",),
@@ -45,12 +52,14 @@ class Disk:
 
     def __init__(self, reader: _reading.Reader) -> None:
         self.reader = reader
+        self.texts: Dict[str, str] = {}
 
     def expand(self, pattern: str) -> List[str]:
         return self.reader.glob(pattern)
 
     def text(self, path: str) -> str:
-        return self.reader.config(path)
+        self.texts[path] = text = self.reader.config(path)
+        return text
 
 
 class Dump:
@@ -176,3 +185,12 @@ def _is_on_disk(dump: Dump, path: str) -> bool:
 
 def from_disk(report: Any, main: str) -> Tree:
     return Tree(Disk(report.reader), main, report)
+
+
+def made_by_a_test(tree: Tree) -> Optional[str]:
+    """The first path that a test by nginx itself would make, None where all are there."""
+    for text in tree.source.texts.values():
+        for value in _MADE.findall(text):
+            if not value.startswith(_NOT_MADE) and not os.path.lexists(_reading.raw(tree.path(value))):
+                return tree.path(value)
+    return None

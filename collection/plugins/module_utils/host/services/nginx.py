@@ -7,7 +7,6 @@ import os
 import re
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set, Tuple
 
-from .. import commands
 from . import _reading
 from ._base import Service
 from ._machine import Process
@@ -38,7 +37,7 @@ class Instance(NamedTuple):
 
 
 class Nginx(Service):
-    """Asks `nginx -T` where a master runs, and reads the files where it cannot."""
+    """Reads the files of every master, and asks `nginx -T` where they leave a doubt."""
 
     name = "nginx"
     process_names = ("nginx", "openresty", "tengine", "angie")
@@ -103,20 +102,38 @@ class Nginx(Service):
             Servers(tree, report, self.name).report_bindings()
 
     def _tree(self, report: Report, instance: Instance) -> "Tree":
+        """What the files say; where they leave a doubt, what nginx says of them.
+
+        `nginx -T` tells no more than the files: it is no word of the running master, but a
+        test of what lies on the disk. It loads every certificate, which takes longer than all
+        the rest, and it opens logs and makes folders where there are none yet.
+        """
         from . import _nginx_files  # noqa: PLC0415
 
+        tree = _nginx_files.from_disk(report, instance.config)
         master = instance.master
-        if master is None or instance.program is None or not self.machine.may_ask_as(master):
-            return _nginx_files.from_disk(report, instance.config)
-        argv = self.machine.as_owner(master, [instance.program, "-T", "-q"] + instance.options)
-        answer = self.machine.ask(argv, min(30.0, report.reader.seconds_left()))
-        tree = None
-        whole = answer is not None and len(answer.stdout) < commands.OUTPUT_LIMIT and not answer.timed_out
-        if answer is not None and answer.returncode == 0 and whole:
-            tree = _nginx_files.from_dump(report, _reading.text(answer.stdout))
-        elif answer is not None:
-            report.warning("nginx -T fails, so its files are read: %s" % answer.said(), instance.config)
-        return tree or _nginx_files.from_disk(report, instance.config)
+        if not tree.warnings or master is None or instance.program is None:
+            return tree
+        if not self.machine.may_ask_as(master):
+            return tree
+        absent = _nginx_files.made_by_a_test(tree)
+        if absent:
+            message = "nginx -T is not asked, for it would make %s" % absent
+            report.warning(message, instance.config)
+            return tree
+        return self._asked(report, instance) or tree
+
+    def _asked(self, report: Report, instance: Instance) -> Optional["Tree"]:
+        from . import _nginx_files  # noqa: PLC0415
+
+        argv = [instance.program or "nginx", "-T", "-q"] + instance.options
+        seconds = min(30.0, report.reader.seconds_left())
+        answer = self.machine.ask(self.machine.as_owner(instance.master, argv), seconds)
+        if answer is None or answer.returncode != 0 or answer.timed_out or answer.overflowed:
+            said = "nothing" if answer is None else answer.said()
+            report.warning("nginx -T fails, so its files are read: %s" % said, instance.config)
+            return None
+        return _nginx_files.from_dump(report, _reading.text(answer.stdout))
 
     def test_commands(self) -> List[List[str]]:
         return [

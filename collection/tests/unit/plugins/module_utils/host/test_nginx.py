@@ -383,7 +383,7 @@ def test_a_configuration_of_latin_1_is_read(conf: Nginx) -> None:
 
 
 class TestRunning:
-    """A master that runs is asked by `nginx -T`."""
+    """The files of every master are read; `nginx -T` is asked where they leave a doubt."""
 
     def run(self, conf: Nginx, title: str = "nginx", **process: str | int) -> None:
         """Starts a master with a title."""
@@ -397,7 +397,8 @@ class TestRunning:
             for name in names
         )
 
-    def test_the_dump_is_what_counts(self, conf: Nginx) -> None:
+    def doubtful(self, conf: Nginx) -> str:
+        """Two sites, one of which cannot be understood; nginx has read another text. Its certificate."""
         fingerprint = conf.certificate("one")
         conf.write("sites/a", f"server {{ listen 443 ssl; server_name a; {pair('one')} }}")
         conf.write("nginx.conf", "http { include sites/*; include mime.types; }")
@@ -405,13 +406,38 @@ class TestRunning:
         self.run(conf)
         dump = self.dump(conf, "nginx.conf", "sites/a", "mime.types")
         conf.machine.answers[("nginx", "-T")] = said(dump)
+        conf.write("sites/b", "server {")
+        return fingerprint
+
+    def test_files_that_leave_no_doubt_are_not_asked_about(self, conf: Nginx) -> None:
+        self.doubtful(conf)
         conf.write("sites/b", f"server {{ listen 443 ssl; server_name b; {pair('one')} }}")
+        assert [one["names"] for one in conf.scan()] == [["a"], ["b"]]
+        assert "-T" not in {word for argv in conf.machine.asked for word in argv}
+
+    def test_in_doubt_the_dump_is_what_counts(self, conf: Nginx) -> None:
+        fingerprint = self.doubtful(conf)
         assert [(one["names"], one["certificate"]) for one in conf.scan()] == [(["a"], fingerprint)]
         assert conf.warned() == []
 
+    @pytest.mark.parametrize(
+        "line",
+        ["access_log logs/new.log;", "error_log 'logs/new.log' warn;", "listen unix:logs/new.log;"],
+    )
+    def test_nginx_is_not_asked_where_that_would_make_a_file(self, conf: Nginx, line: str) -> None:
+        self.doubtful(conf)
+        conf.write("sites/b", f"server {{ {line}")
+        assert [one["names"] for one in conf.scan()] == [["a"]]
+        assert "-T" not in {word for argv in conf.machine.asked for word in argv}
+        message = f"nginx -T is not asked, for it would make {conf.folder}/logs/new.log"
+        assert message in conf.warned()
+        conf.write("logs/new.log", "")
+        conf.scan()
+        assert "-T" in {word for argv in conf.machine.asked for word in argv}
+
     def test_a_comment_that_looks_like_the_next_file_deceives_nobody(self, conf: Nginx) -> None:
         conf.certificate("one")
-        inner = f"server {{ listen 443 ssl; server_name a; {pair('one')} }}"
+        inner = f"server {{ listen 443 ssl; server_name a; {pair('one')} }} }}"
         for lie in ("/etc/passwd", str(conf.folder / "nginx.conf"), str(conf.folder / "gone")):
             conf.write("nginx.conf", f"http {{\n# configuration file {lie}:\n{inner}\n}}")
             dump = self.dump(conf, "nginx.conf")
@@ -420,14 +446,18 @@ class TestRunning:
                 self.run(conf)
             conf.report.bindings.clear()
             assert [one["names"] for one in conf.scan()] == [["a"]]
+        assert "-T" in {word for argv in conf.machine.asked for word in argv}
 
     def test_when_the_dump_fails_the_files_are_read_and_the_failure_is_told(self, conf: Nginx) -> None:
         conf.certificate("one")
-        conf.write("nginx.conf", f"http {{ server {{ listen 443 ssl; {pair('one')} }} }}")
+        conf.write("nginx.conf", f"http {{ server {{ listen 443 ssl; {pair('one')} }} ")
         self.run(conf)
         conf.machine.answers[("nginx", "-T")] = said(stderr="nginx: [emerg] no such thing", returncode=1)
         assert len(conf.scan()) == 1
-        assert conf.warned() == ["nginx -T fails, so its files are read: nginx: [emerg] no such thing"]
+        assert conf.warned() == [
+            "nginx -T fails, so its files are read: nginx: [emerg] no such thing",
+            'the file ends inside a block: "}" is missing',
+        ]
 
     def test_several_masters_each_count_with_their_own_file(self, conf: Nginx) -> None:
         conf.certificate("one")
