@@ -70,11 +70,11 @@ class Placement:
                 raise Refused("form_not_written", told % (path, _UNWRITTEN[kind]))
             if kind not in _KINDS:
                 raise Refused("bad_kind", "%r is none of %s" % (kind, ", ".join(_KINDS)))
-            self.contents[os.path.realpath(path)] = self._content(kind)
+            self.contents[os.path.realpath(path)] = self._content(kind, _key_is_first(path))
         if not any(entry["kind"] in ("key", "combined") for entry in self.deployment["files"]):
             raise Refused("no_key_file", "no file for the private key is known: it would not fit any more")
 
-    def _content(self, kind: str) -> bytes:
+    def _content(self, kind: str, key_first: bool = False) -> bytes:
         bundle = self.bundle or {}
         certificate = _lines(bundle["certificate"])
         chain = _lines(bundle["chain"])
@@ -84,7 +84,7 @@ class Placement:
             "chain": chain,
             "fullchain": certificate + chain,
             "key": key,
-            "combined": certificate + chain + key,
+            "combined": key + certificate + chain if key_first else certificate + chain + key,
         }[kind].encode("ascii")
 
     def stop(self, outcome: str, reason: str, message: str) -> None:
@@ -133,7 +133,7 @@ class Placement:
                 continue
             if transaction.digest(content) not in (
                 expected,
-                transaction.digest(self._content(entry["kind"])),
+                transaction.digest(self.contents[os.path.realpath(entry["path"])]),
             ):
                 raise HostError(
                     "file_changed", "%s is not what the scan saw; scan the host again" % entry["path"]
@@ -248,6 +248,16 @@ class Placement:
             if endpoint in seen and seen[endpoint].fingerprint is not None:
                 return seen[endpoint].fingerprint
         return None
+
+
+def _key_is_first(path: str) -> bool:
+    """Whether a file begins with its key: a server may insist on that order (Postfix's chain files)."""
+    try:
+        content = transaction.read(path) or b""
+    except HostError:  # said by examine()
+        return False
+    key, certificate = content.find(b"PRIVATE KEY-----"), content.find(b"-----BEGIN CERTIFICATE-----")
+    return 0 <= key < certificate
 
 
 def _lines(text: str) -> str:
