@@ -155,8 +155,15 @@ class Machine:
     def as_owner(self, process: Optional[Process], argv: List[str]) -> List[str]:
         """A command with the rights that a process was started with: root loads only what is root's."""
         user = 0 if process is None or os.geteuid() != 0 else self._started_by(process)
-        if not user:
+        return (self.as_user(user, argv) if user else None) or argv
+
+    @staticmethod
+    def as_user(user: int, argv: List[str]) -> Optional[List[str]]:
+        """A command with the rights of a user; None where ours do not let us be him."""
+        if os.geteuid() == user:
             return argv
+        if os.geteuid() != 0:
+            return None
         try:
             return ["runuser", "-u", pwd.getpwuid(user).pw_name, "--"] + argv
         except KeyError:

@@ -5,7 +5,6 @@
 
 import glob
 import os
-import pwd
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from . import _reading
@@ -108,19 +107,9 @@ class PostgreSQL(Service):
             return None
         return answer.returncode, _reading.text(answer.stdout), answer.said()
 
-    @staticmethod
-    def as_owner(cluster: Cluster, argv: List[str]) -> Optional[List[str]]:
+    def as_owner(self, cluster: Cluster, argv: List[str]) -> Optional[List[str]]:
         """A command with the rights of a cluster's owner: PostgreSQL does not let root run it."""
-        if cluster.owner is None or cluster.owner == 0:
-            return None
-        if os.geteuid() == cluster.owner:
-            return argv
-        if os.geteuid() != 0:
-            return None
-        try:
-            return ["runuser", "-u", pwd.getpwuid(cluster.owner).pw_name, "--"] + argv
-        except KeyError:
-            return ["setpriv", "--reuid", str(cluster.owner), "--clear-groups", "--"] + argv
+        return self.machine.as_user(cluster.owner, argv) if cluster.owner else None
 
     def test_commands(self) -> List[List[str]]:
         """PostgreSQL's own parser reads all files; no command of its would load the certificate."""
