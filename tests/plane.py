@@ -211,7 +211,7 @@ class ControlPlane:
 
     def scan(self) -> None:
         """Scans the fleet and waits for the end of it."""
-        self.cli("scan")
+        self.cli("scan", "--no-wait")
         self.wait_until(self._idle, "the scan does not end", 120)
 
     def _idle(self) -> bool:

@@ -12,6 +12,7 @@ from notafter.api.schema import After, Id, Input, Limit, Output, Page
 from notafter.api.service import Caller, ServiceDep
 from notafter.domain.certificate import Challenge, ChallengeType, Health, HttpMode, KeyType, health
 from notafter.domain.deployment import Sync, sync, why_deploy
+from notafter.domain.difference import Cause, difference
 from notafter.domain.renewal import why_due
 from notafter.lifecycle import adopt, request
 from notafter.lifecycle.adopt import Terms
@@ -66,6 +67,13 @@ class Version(Output):
     chain_pem: str
 
 
+class Difference(Output):
+    """Why what is served is not what should be, with what to do; or that it is."""
+
+    cause: Cause
+    sentence: str
+
+
 class Deployment(Output):
     """One place where it serves."""
 
@@ -77,6 +85,7 @@ class Deployment(Output):
     names: list[str]
     listeners: list[str]
     sync: Sync
+    difference: Difference
     live_fingerprint: str | None
     file_fingerprint: str | None
     verified_at: datetime | None
@@ -229,6 +238,7 @@ def _version(row: VersionRow) -> Version:
 def _deployment(session: Session, row: DeploymentRow, now: datetime) -> Deployment:
     facts = deployments.facts(session, row)
     decision = why_deploy(facts, now)
+    differs = difference(deployments.view(session, row))
     return Deployment(
         key=row.key,
         server=row.server.name,
@@ -238,6 +248,7 @@ def _deployment(session: Session, row: DeploymentRow, now: datetime) -> Deployme
         names=row.names,
         listeners=row.listeners,
         sync=sync(facts),
+        difference=Difference(cause=differs.cause, sentence=differs.sentence),
         live_fingerprint=row.live_fingerprint,
         file_fingerprint=row.file_fingerprint,
         verified_at=row.verified_at,

@@ -58,7 +58,12 @@ def detail(desk: ServiceDep, _: Caller, name: str) -> Server:
     """Show one server."""
     with desk.database.read() as session:
         row = servers.by_name(session, name)
-        return Server(**_short(row), facts=row.facts, findings=row.problems, warnings=row.warnings)
+        return Server(
+            **_short(row),
+            facts=row.facts,
+            findings=row.problems,
+            warnings=[_warning(one) for one in row.warnings],
+        )
 
 
 @router.post("/scan", status_code=HTTPStatus.ACCEPTED)
@@ -69,6 +74,10 @@ def scan(desk: ServiceDep, who: Caller, wish: ScanWish | None = None) -> JobShor
         job = short(request.scan(session, names, who, desk.clock()))
     desk.wake()
     return job
+
+
+def _warning(one: dict[str, Any]) -> str:
+    return f"{one['file']}:{one['line']}: {one['message']}"
 
 
 def _short(row: ServerRow) -> dict[str, Any]:

@@ -37,12 +37,16 @@ def show(rows: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def _cell(value: object) -> str:
-    """Return a value as a table shows it; control characters of strangers stay out of the terminal."""
+    """Return a value as a table shows it."""
     if value is None:
         return ""
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
-    text = ", ".join(str(one) for one in value) if isinstance(value, list) else str(value)
+    return plain(", ".join(str(one) for one in value) if isinstance(value, list) else str(value))
+
+
+def plain(text: str) -> str:
+    """Return a text without what could steer a terminal: strangers have chosen it."""
     return "".join(character if character.isprintable() else "·" for character in text)
 
 

@@ -9,6 +9,7 @@ from notafter.app.rooms import clock
 from notafter.cli.answer import AsJson, rooms, show
 from notafter.domain.certificate import health
 from notafter.domain.deployment import Sync, sync
+from notafter.domain.difference import difference
 from notafter.domain.renewal import why_due
 from notafter.domain.server import presence
 from notafter.store import certificates, deployments, jobs, servers
@@ -84,6 +85,7 @@ def _deployment(session: Session, row: DeploymentRow) -> dict[str, Any]:
         "service": row.service,
         "path": row.path,
         "sync": sync(deployments.facts(session, row)).value,
+        "difference": difference(deployments.view(session, row)).sentence,
         "live": row.live_fingerprint or row.file_fingerprint,
         "verified": row.verified_at,
         "problem": row.last_problem,

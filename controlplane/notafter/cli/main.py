@@ -6,7 +6,7 @@ import typer
 
 from notafter import __version__, logs, settings
 from notafter.app.rooms import database
-from notafter.cli import lists, means, wishes
+from notafter.cli import findings, lists, means, wishes
 from notafter.cli.answer import say
 from notafter.domain.errors import NotafterError
 
@@ -16,6 +16,7 @@ cli = typer.Typer(
     add_completion=False,
     help="Automated TLS certificate life-cycle for server fleets.",
 )
+cli.add_typer(findings.cli)
 cli.add_typer(wishes.cli)
 cli.add_typer(lists.cli)
 cli.add_typer(means.token_cli, name="token")

@@ -1,4 +1,4 @@
-"""Commands that set work going: tick, scan, adopt, renew, verify."""
+"""Commands that set work going: tick, adopt, renew, verify."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -25,13 +25,6 @@ def tick() -> None:
     with rooms() as opened:
         made = due.tick(opened.database, clock(), opened.limits)
     say(f"jobs queued: {', '.join(str(job) for job in made)}" if made else "nothing is due")
-
-
-@cli.command()
-def scan(names: Annotated[list[str] | None, typer.Argument(metavar="SERVER")] = None) -> None:
-    """Queue a scan of these servers, or of the whole inventory."""
-    with rooms() as opened, opened.database.write() as session:
-        say(f"job {request.scan(session, names or [], _WHO, clock()).id} will scan")
 
 
 @cli.command("adopt")

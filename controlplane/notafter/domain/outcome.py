@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from notafter.domain.deployment import DeployState, FileKind
+from notafter.domain.difference import Sight
 
 
 class FailureClass(StrEnum):
@@ -54,6 +55,7 @@ class DeployResult:
     message: str
     live_fingerprint: str | None
     seconds: float | None = None
+    sights: tuple[Sight, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,16 @@ class Binding:
     fingerprint: str | None
     managed_by: str | None = None
     problems: tuple[tuple[str, str], ...] = ()
+    sights: tuple[Sight, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unresolved:
+    """What a scan could not read or resolve."""
+
+    file: str | None
+    line: int | None
+    message: str
 
 
 @dataclass(frozen=True)
@@ -105,7 +117,7 @@ class Scanned:
     server: dict[str, object]
     bindings: tuple[Binding, ...]
     certificates: dict[str, FoundCertificate]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Unresolved, ...] = ()
     partial: bool = False
 
 
@@ -118,6 +130,8 @@ class Endpoint:
     served: bool
     matches: bool
     error: str | None = None
+    listener: str = ""
+    name: str | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from notafter.domain.deployment import LEAF_KINDS
+from notafter.domain.difference import Sight, own_sights
 from notafter.domain.outcome import Binding, FoundFile
 
 Key = tuple[str, str]
@@ -23,19 +24,21 @@ class Place:
     fingerprint: str | None
     managed_by: str | None
     problems: tuple[tuple[str, str], ...]
+    sights: tuple[Sight, ...] = ()
 
 
 def places(bindings: Iterable[Binding]) -> dict[Key, Place]:
     """Return the places by service and path; a binding without a certificate file is none."""
     groups: dict[Key, list[Binding]] = {}
     for binding in bindings:
-        path = _path(binding)
+        path = leaf_path(binding)
         if path is not None:
             groups.setdefault((binding.service, path), []).append(binding)
     return {key: _merged(key, group) for key, group in groups.items()}
 
 
-def _path(binding: Binding) -> str | None:
+def leaf_path(binding: Binding) -> str | None:
+    """Return the file that holds a binding's certificate, by which its place is known."""
     return next((file.path for file in binding.files if file.kind in LEAF_KINDS), None)
 
 
@@ -61,6 +64,7 @@ def _merged(key: Key, group: list[Binding]) -> Place:
         fingerprint=next((one.fingerprint for one in group if one.fingerprint), None),
         managed_by=next((one.managed_by for one in group if one.managed_by), None),
         problems=tuple(dict.fromkeys(problem for one in group for problem in one.problems)),
+        sights=tuple(dict.fromkeys(sight for one in group for sight in own_sights(one.sights, one.names))),
     )
 
 

@@ -40,6 +40,7 @@ class ReasonCode(StrEnum):
     WORKER_GONE = "worker_gone"
     ISSUE_FAILED = "issue_failed"
     RESULT_UNREADABLE = "result_unreadable"
+    OTHER_MACHINE = "other_machine"
     #: How an item ended with one.
     ISSUED = "issued"
     SCANNED = "scanned"

@@ -127,6 +127,7 @@ class Worker:
             return
         now = self.clock()
         with self.desk.database.write() as session:
+            servers.mark_left(session, names, now)
             rows = servers.enrol(session, names, now)
             for job in jobs.unexpanded(session):
                 for row in rows:

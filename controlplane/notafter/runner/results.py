@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from notafter.domain.deployment import DeployState, FileKind
+from notafter.domain.difference import Sight
 from notafter.domain.outcome import (
     Binding,
     Deployed,
@@ -20,6 +21,7 @@ from notafter.domain.outcome import (
     Outcome,
     Probed,
     Scanned,
+    Unresolved,
 )
 
 Reader = Callable[[str, Mapping[str, Any]], Outcome]
@@ -27,6 +29,7 @@ Reader = Callable[[str, Mapping[str, Any]], Outcome]
 _HEX = frozenset("0123456789abcdef")
 _FINGERPRINT = 64
 _LONGEST = 4000
+_MOST_LINES = 2**31
 
 
 def signed(host: str, result: Mapping[str, Any]) -> Outcome:
@@ -88,6 +91,8 @@ def probed(host: str, result: Mapping[str, Any]) -> Outcome:
                 served=one.get("state") == "served",
                 matches=one.get("matches") is True,
                 error=_optional(one.get("error")),
+                listener=_listener(one),
+                name=_optional(one.get("name")),
             )
             for one in result["endpoints"]
         ),
@@ -120,6 +125,7 @@ def _deploy_result(one: Mapping[str, Any]) -> DeployResult:
         message=_text(one.get("message") or ""),
         live_fingerprint=_fingerprint(one.get("live_fingerprint")),
         seconds=_number(one.get("seconds")),
+        sights=tuple(_sight(sight) for sight in one.get("endpoints") or ()),
     )
 
 
@@ -127,7 +133,7 @@ def _binding(one: Mapping[str, Any]) -> Binding:
     return Binding(
         service=_text(one["service"]),
         config_file=_text(one.get("config_file") or ""),
-        line=one["line"] if isinstance(one.get("line"), int) else None,
+        line=_line(one.get("line")),
         names=tuple(_text(name) for name in one.get("names") or ()),
         listeners=tuple(_text(listener) for listener in one.get("listeners") or ()),
         files=tuple(_file(file) for file in one.get("files") or ()),
@@ -136,17 +142,39 @@ def _binding(one: Mapping[str, Any]) -> Binding:
         problems=tuple(
             (_text(problem["kind"]), _text(problem["message"])) for problem in one.get("problems") or ()
         ),
+        sights=tuple(_sight(sight) for sight in one.get("served") or ()),
     )
+
+
+def _sight(one: Mapping[str, Any]) -> Sight:
+    return Sight(
+        listener=_text(one.get("listener") or ""),
+        name=_optional(one.get("name")),
+        fingerprint=_fingerprint(one.get("fingerprint")),
+        error=_optional(one.get("error")),
+        by=_optional(one.get("by")),
+    )
+
+
+def _listener(one: Mapping[str, Any]) -> str:
+    """Return where an endpoint was asked, as a listener is written."""
+    address, protocol = _text(one.get("address") or ""), one.get("starttls")
+    place = f"[{address}]" if ":" in address else address
+    return f"{place}:{_text(one.get('port') or '')}" + (f"/{_text(protocol)}" if protocol else "")
 
 
 def _file(one: Mapping[str, Any]) -> FoundFile:
     return FoundFile(_text(one["path"]), FileKind(one["kind"]), _fingerprint(one.get("sha256")))
 
 
-def _warning(one: object) -> str:
-    if isinstance(one, Mapping):
-        return f"{_text(one.get('file'))}:{_text(one.get('line'))}: {_text(one.get('message'))}"
-    return _text(one)
+def _warning(one: object) -> Unresolved:
+    if not isinstance(one, Mapping):
+        return Unresolved(None, None, _text(one))
+    return Unresolved(_optional(one.get("file")), _line(one.get("line")), _text(one.get("message")))
+
+
+def _line(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value < _MOST_LINES else None
 
 
 def _facts(value: Mapping[str, Any]) -> dict[str, object]:

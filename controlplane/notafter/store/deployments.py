@@ -1,15 +1,18 @@
 """Deployments, and the facts that the deploy policy asks for."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy import exists, or_, select
+from sqlalchemy.orm import contains_eager, selectinload
 
 from notafter.domain.deployment import DeploymentFacts
+from notafter.domain.difference import Neighbour, View
 from notafter.domain.job import OPEN_ITEM_STATES
 from notafter.domain.names import numbered
-from notafter.store import versions
+from notafter.store import sights, versions
 from notafter.store.database import Session
-from notafter.store.tables import CertificateRow, DeploymentRow, ItemRow, VersionRow
+from notafter.store.tables import CertificateRow, DeploymentRow, ItemRow, ServerRow, VersionRow
 
 
 def by_key(session: Session, key: str) -> DeploymentRow | None:
@@ -73,3 +76,78 @@ def facts(session: Session, row: DeploymentRow) -> DeploymentFacts:
         failures=row.failures,
         last_problem=row.last_problem,
     )
+
+
+def view(session: Session, row: DeploymentRow) -> View:
+    """Return what the rule about differences looks at."""
+    beside = session.scalars(select(DeploymentRow).where(DeploymentRow.server_id == row.server_id))
+    return _view(row, versions.fingerprints(session, [row.certificate_id]), list(beside))
+
+
+def survey(session: Session, server: str | None = None) -> Iterator[tuple[DeploymentRow, View]]:
+    """Return all places, or those of one server, each with what the rule about differences looks at."""
+    query = (
+        select(DeploymentRow)
+        .join(DeploymentRow.server)
+        .options(
+            contains_eager(DeploymentRow.server),
+            selectinload(DeploymentRow.certificate)
+            .selectinload(CertificateRow.current)
+            .defer(VersionRow.pem)
+            .defer(VersionRow.chain_pem),
+        )
+        .order_by(ServerRow.name, DeploymentRow.id)
+    )
+    if server is not None:
+        query = query.where(ServerRow.name == server)
+    rows = list(session.scalars(query))
+    ids = None if server is None else [row.certificate_id for row in rows]
+    known = versions.fingerprints(session, ids)
+    beside: dict[int, list[DeploymentRow]] = {}
+    for row in rows:
+        beside.setdefault(row.server_id, []).append(row)
+    for row in rows:
+        yield row, _view(row, known, beside[row.server_id])
+
+
+def _view(
+    row: DeploymentRow,
+    known: dict[int, frozenset[str]],
+    beside: Sequence[DeploymentRow],
+) -> View:
+    issued = _issued(row)
+    return View(
+        service=row.service,
+        file=row.path,
+        disk=row.file_fingerprint,
+        names=tuple(row.names),
+        inside=sights.of(row.served),
+        outside=sights.of(row.outside),
+        issued=issued,
+        former=known.get(row.certificate_id, frozenset()) - {issued},
+        neighbours=tuple(_neighbours(row, beside)),
+        running=_running(row),
+        absent=row.absent_since is not None,
+    )
+
+
+def _issued(row: DeploymentRow) -> str | None:
+    """Return the version of ours that is to be there; none where nobody has adopted the place."""
+    current = row.certificate.current
+    adopted = row.certificate.adopted_at is not None and row.adopted_at is not None
+    return current.fingerprint if adopted and current is not None and current.sealed_key else None
+
+
+def _neighbours(row: DeploymentRow, beside: Iterable[DeploymentRow]) -> Iterator[Neighbour]:
+    """Return the other places whose certificate was seen here."""
+    shown = {one["fingerprint"] for one in row.served} - {row.file_fingerprint, None}
+    for other in beside:
+        if other.id != row.id and other.absent_since is None and other.file_fingerprint in shown:
+            place = f"{other.service} ({other.config_file}:{other.line})"
+            yield Neighbour(other.file_fingerprint, tuple(other.listeners), tuple(other.names), place)
+
+
+def _running(row: DeploymentRow) -> bool:
+    """Tell whether the last scan saw the server of a place run; where it did not say, it may."""
+    services = row.server.facts.get("services") or []
+    return all(one.get("running") is not False for one in services if one.get("name") == row.service)

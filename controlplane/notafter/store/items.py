@@ -65,6 +65,17 @@ def open_server(session: Session, server_id: int) -> ItemRow | None:
     return session.scalar(query)
 
 
+def open_of_server(session: Session, server_id: int) -> bool:
+    """Tell whether a job is at a server, or waits for it, whatever it is about."""
+    query = select(ItemRow.id).where(ItemRow.server_id == server_id, ItemRow.state.in_(OPEN_ITEM_STATES))
+    return session.scalar(query.limit(1)) is not None
+
+
+def of_server(session: Session, server_id: int) -> Sequence[ItemRow]:
+    """Return all items that are about a server."""
+    return session.scalars(select(ItemRow).where(ItemRow.server_id == server_id)).all()
+
+
 def open_certificate(session: Session, certificate_id: int) -> ItemRow | None:
     """Return the open item that renews this certificate."""
     query = select(ItemRow).where(

@@ -6,8 +6,9 @@ from datetime import datetime
 from sqlalchemy import select
 
 from notafter.domain.errors import NotFound
+from notafter.domain.identity import Machine
 from notafter.store.database import Session
-from notafter.store.tables import ServerRow
+from notafter.store.tables import DeploymentRow, ServerRow
 
 
 def by_name(session: Session, name: str) -> ServerRow:
@@ -24,6 +25,34 @@ def get(session: Session, server_id: int) -> ServerRow:
     if row is None:
         raise NotFound(f"there is no server {server_id}")
     return row
+
+
+def everyone(session: Session) -> list[ServerRow]:
+    """Return all servers by name."""
+    return list(session.scalars(select(ServerRow).order_by(ServerRow.name)))
+
+
+def with_machine_id(session: Session, machine_id: str) -> list[ServerRow]:
+    """Return the servers that were this machine when they were last seen."""
+    query = select(ServerRow).where(ServerRow.machine_id == machine_id)
+    return list(session.scalars(query.order_by(ServerRow.id)))
+
+
+def places(session: Session, row: ServerRow) -> list[DeploymentRow]:
+    """Return the places of a server."""
+    return list(session.scalars(select(DeploymentRow).where(DeploymentRow.server_id == row.id)))
+
+
+def aliases(session: Session, row: ServerRow) -> list[ServerRow]:
+    """Return the other names of a server's machine."""
+    return list(session.scalars(select(ServerRow).where(ServerRow.same_as_id == row.id)))
+
+
+def mark_left(session: Session, names: Iterable[str], now: datetime) -> None:
+    """Note which servers the inventory has and which it no longer has."""
+    wanted = set(names)
+    for row in session.scalars(select(ServerRow)):
+        row.left_at = None if row.name in wanted else row.left_at or now
 
 
 def enrol(session: Session, names: Iterable[str], now: datetime) -> list[ServerRow]:
@@ -47,4 +76,20 @@ def page(session: Session, after: int, limit: int) -> list[ServerRow]:
 
 def wanting_scan(session: Session, now: datetime) -> list[ServerRow]:
     """Return the servers that somebody asked to look at again."""
-    return list(session.scalars(select(ServerRow).where(ServerRow.scan_wanted_at <= now)))
+    query = select(ServerRow).where(ServerRow.scan_wanted_at <= now, ServerRow.left_at.is_(None))
+    return list(session.scalars(query))
+
+
+def machine(row: ServerRow) -> Machine | None:
+    """Return which machine it was when it was last seen; none where nobody knows."""
+    if row.machine_id is None:
+        return None
+    uuid, macs = row.facts.get("product_uuid"), row.facts.get("mac_addresses")
+    return Machine(
+        machine_id=row.machine_id,
+        boot_id=row.boot_id,
+        booted_at=row.booted_at,
+        seen_at=row.last_scan_at,
+        product_uuid=uuid if isinstance(uuid, str) else None,
+        mac_addresses=frozenset(str(one) for one in macs) if isinstance(macs, list) else frozenset(),
+    )

@@ -50,6 +50,15 @@ class ServerRow(Base):
     scan_wanted_at: Mapped[datetime | None]
     scan_failures: Mapped[int] = mapped_column(default=0)
     last_problem: Mapped[str | None]
+    #: Which machine it was when it was last seen; the inventory's name may move to another.
+    machine_id: Mapped[str | None] = mapped_column(index=True)
+    boot_id: Mapped[str | None]
+    booted_at: Mapped[datetime | None]
+    #: Another server of ours that is the same machine: what is seen here is put on record there.
+    same_as_id: Mapped[int | None] = mapped_column(ForeignKey("server.id"))
+    #: Since when the inventory no longer has this name.
+    left_at: Mapped[datetime | None]
+    former_names: Mapped[list[Any]] = mapped_column(default=list)
 
 
 class AccountRow(Base):
@@ -213,6 +222,9 @@ class DeploymentRow(Base):
     absent_since: Mapped[datetime | None]
     file_fingerprint: Mapped[str | None]
     live_fingerprint: Mapped[str | None]
+    #: What the host's own handshakes showed when it was last looked at, and what was seen from outside.
+    served: Mapped[list[Any]] = mapped_column(default=list)
+    outside: Mapped[list[Any]] = mapped_column(default=list)
     verified_at: Mapped[datetime | None]
     deployed_at: Mapped[datetime | None]
     next_attempt_at: Mapped[datetime | None]
@@ -247,6 +259,8 @@ class JobRow(Base):
     worker: Mapped[str | None]
     run_id: Mapped[str | None]
     token_hash: Mapped[str | None]
+    #: The name that a run which somebody else started gave itself: told twice it is recorded once.
+    report_id: Mapped[str | None] = mapped_column(unique=True)
 
     items: Mapped[list["ItemRow"]] = relationship(back_populates="job", order_by="ItemRow.id")
 

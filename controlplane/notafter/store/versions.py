@@ -1,5 +1,6 @@
 """Versions: each certificate that was issued or found, by its fingerprint."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import or_, select
@@ -13,6 +14,23 @@ from notafter.store.tables import CertificateRow, VersionRow
 def by_fingerprint(session: Session, fingerprint: str) -> VersionRow | None:
     """Return the version with this SHA-256, if it is on record."""
     return session.scalar(select(VersionRow).where(VersionRow.fingerprint == fingerprint))
+
+
+def fingerprints(session: Session, ids: Sequence[int] | None = None) -> dict[int, frozenset[str]]:
+    """Return the fingerprints of all versions by certificate, of all certificates or of these."""
+    query = select(VersionRow.certificate_id, VersionRow.fingerprint)
+    if ids is not None:
+        query = query.where(VersionRow.certificate_id.in_(ids))
+    found: dict[int, set[str]] = {}
+    for certificate_id, fingerprint in session.execute(query):
+        found.setdefault(certificate_id, set()).add(fingerprint)
+    return {certificate_id: frozenset(some) for certificate_id, some in found.items()}
+
+
+def lives(session: Session) -> dict[str, tuple[datetime, datetime]]:
+    """Return from when to when each version is valid, by its fingerprint."""
+    query = select(VersionRow.fingerprint, VersionRow.not_before, VersionRow.not_after)
+    return {fingerprint: (begins, ends) for fingerprint, begins, ends in session.execute(query)}
 
 
 def of_certificate(session: Session, certificate_id: int) -> list[VersionRow]:

@@ -44,7 +44,7 @@ def test_from_nothing_to_adopted(stage: Stage) -> None:
         ("crt-2", ["*.shop.example"]),
     ]
     assert stage.command("renew", "crt-1").stdout == "job 2 will renew\n"
-    assert stage.command("scan").stdout == "job 3 will scan\n"
+    assert stage.command("scan", "--no-wait").stdout == "job 3 will scan\n"
     assert stage.command("tick").stdout == "nothing is due\n"
     assert [row["kind"] for row in json.loads(stage.command("jobs", "--json").stdout)] == [
         "scan",

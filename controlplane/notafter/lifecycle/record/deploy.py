@@ -7,7 +7,7 @@ from notafter.domain.job import ItemState
 from notafter.domain.outcome import Deployed, DeployResult
 from notafter.domain.reason import Reason
 from notafter.lifecycle.record.ending import deployment_failed, deployment_items, end, is_open
-from notafter.store import lines, servers
+from notafter.store import lines, servers, sights
 from notafter.store.database import Session
 from notafter.store.tables import DeploymentRow, ItemRow, JobRow
 
@@ -50,6 +50,7 @@ def _arrived(row: DeploymentRow, result: DeployResult, now: datetime) -> None:
     row.next_attempt_at = None
     row.last_problem = None
     row.deployed_at = now
+    row.served, row.outside = sights.rows(result.sights), []
     if result.state is DeployState.STAGED:
         row.live_fingerprint = None
     else:

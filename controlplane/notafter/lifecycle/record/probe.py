@@ -2,11 +2,12 @@
 
 from datetime import datetime
 
+from notafter.domain.difference import Sight
 from notafter.domain.job import ItemState, JobKind, Subject
 from notafter.domain.outcome import Endpoint, Probed
 from notafter.domain.reason import Reason, ReasonCode
 from notafter.lifecycle.record.ending import end, is_open
-from notafter.store import items
+from notafter.store import items, sights
 from notafter.store.database import Session
 from notafter.store.tables import DeploymentRow, ItemRow, JobRow
 
@@ -32,17 +33,20 @@ def _seen(job: JobRow, row: DeploymentRow, points: list[Endpoint], now: datetime
     """Take over what handshakes from outside showed; an endpoint that was silent says nothing about files.
 
     Right after a deploy the host's own handshakes have the word: what differs from outside belongs to
-    somebody else (another server block, a proxy in front). That is told, and deploying again would not
-    change it. A look that was asked for finds drift: where nothing shows what it should, that is a fact.
+    somebody else (another server block, a proxy in front). That stays on record beside it, and deploying
+    again would not change it. A look that was asked for finds drift: where nothing shows what it should,
+    that is a fact.
     """
+    row.outside = sights.rows(
+        Sight(listener=point.listener, name=point.name, fingerprint=point.fingerprint, error=point.error)
+        for point in points
+    )
     if all(point.matches for point in points):
         row.verified_at = now
         row.live_fingerprint = points[0].fingerprint
         return
     shown = [point for point in points if point.fingerprint]
     wrong = [point for point in shown if not point.matches]
-    if wrong:
-        row.last_problem = f"from outside {len(wrong)} of {len(points)} endpoints show another certificate"
     if job.kind is JobKind.VERIFY and wrong and len(wrong) == len(shown):
         row.live_fingerprint = wrong[0].fingerprint
 

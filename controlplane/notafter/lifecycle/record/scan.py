@@ -1,29 +1,49 @@
 """What a scan saw becomes servers, certificates, versions and deployments."""
 
+from dataclasses import replace
 from datetime import datetime
 
-from notafter.domain.errors import UnreadableCertificate
+from notafter.domain.difference import Cause, Sight, difference
+from notafter.domain.errors import Conflict, UnreadableCertificate
 from notafter.domain.job import ItemState, Subject
 from notafter.domain.outcome import FoundCertificate, Scanned
-from notafter.domain.place import Place, places
+from notafter.domain.place import Place, leaf_path, places
 from notafter.domain.reason import Reason, ReasonCode
 from notafter.domain.version import Origin
 from notafter.domain.x509 import Leaf, read_leaf
 from notafter.lifecycle.adopt import schedule
+from notafter.lifecycle.record import identity
 from notafter.lifecycle.record.ending import end, is_open
-from notafter.store import certificates, deployments, items, servers, versions
+from notafter.lifecycle.record.host import scan_failed
+from notafter.store import certificates, deployments, items, servers, sights, versions
 from notafter.store.database import Session
 from notafter.store.tables import CertificateRow, DeploymentRow, JobRow, ServerRow
 
 Leaves = dict[str, tuple[Leaf, str]]
+#: How many names of a certificate that is shown and lies in no file are kept.
+_NAMED = 5
 
 
 def scanned(session: Session, job: JobRow, outcome: Scanned, now: datetime) -> None:
-    """Record one host's findings."""
-    server = servers.by_name(session, outcome.host)
-    own = [item for item in items.of_job(session, job.id, Subject.SERVER) if item.server_id == server.id]
+    """Record one host's findings for the job that asked for them."""
+    named = servers.by_name(session, outcome.host)
+    own = [item for item in items.of_job(session, job.id, Subject.SERVER) if item.server_id == named.id]
     if not own or not is_open(own[0]):
         return
+    try:
+        reason = observe(session, named, outcome, now)
+    except Conflict as error:
+        reason = Reason(ReasonCode.OTHER_MACHINE, str(error))
+        scan_failed(named, reason, now)
+        named.scan_wanted_at = None  # looking again would find the same
+        end(own[0], ItemState.FAILED, reason, now)
+        return
+    end(own[0], ItemState.SUCCEEDED, reason, now)
+
+
+def observe(session: Session, named: ServerRow, outcome: Scanned, now: datetime) -> Reason:
+    """Put on record what somebody saw on a host, whoever asked for it."""
+    server = identity.whose(session, named, outcome, now)
     leaves, broken = _leaves(outcome.certificates)
     _server(server, outcome, broken, now)
     known = deployments.of_server(session, server.id)
@@ -34,10 +54,13 @@ def scanned(session: Session, job: JobRow, outcome: Scanned, now: datetime) -> N
         for key, row in known.items():
             if key not in found:
                 row.absent_since = row.absent_since or now
+    _live(session, server, now)
     sentence = f"{len(found)} places, {len(leaves)} certificates, {len(server.problems)} problems"
     if outcome.partial:
         sentence += "; not all of it could be looked at, the warnings say why"
-    end(own[0], ItemState.SUCCEEDED, Reason(ReasonCode.SCANNED, sentence), now)
+    if named.same_as_id is not None:
+        sentence += f"; it is the machine that we know as {server.name}, and is on record there"
+    return Reason(ReasonCode.SCANNED, sentence)
 
 
 def _leaves(found: dict[str, FoundCertificate]) -> tuple[Leaves, list[dict[str, object]]]:
@@ -59,18 +82,21 @@ def _leaves(found: dict[str, FoundCertificate]) -> tuple[Leaves, list[dict[str, 
 
 def _server(row: ServerRow, outcome: Scanned, broken: list[dict[str, object]], now: datetime) -> None:
     row.facts = dict(outcome.server)
+    identity.note(row, outcome, now)
     row.problems = broken + [
         {
             "service": binding.service,
             "config_file": binding.config_file,
             "line": binding.line,
+            "path": leaf_path(binding),
+            "names": list(binding.names),
             "kind": kind,
             "message": message,
         }
         for binding in outcome.bindings
         for kind, message in binding.problems
     ]
-    row.warnings = list(outcome.warnings)
+    row.warnings = [{"file": one.file, "line": one.line, "message": one.message} for one in outcome.warnings]
     row.last_seen_at = now
     row.last_scan_at = now
     row.scan_wanted_at = None
@@ -110,7 +136,32 @@ def _place(  # noqa: PLR0913, PLR0917 -- a place, what was known of it, what was
     row.problems = [{"kind": kind, "message": message} for kind, message in place.problems]
     row.absent_since = None
     row.file_fingerprint = place.fingerprint or row.file_fingerprint
+    row.served = sights.rows(_told(sight, leaves) for sight in place.sights)
     session.flush()
+
+
+def _told(sight: Sight, leaves: Leaves) -> Sight:
+    """Keep what a certificate says that was shown and may lie in no file."""
+    shown = leaves.get(sight.fingerprint or "")
+    if shown is None:
+        return sight
+    leaf, _ = shown
+    return replace(sight, names=leaf.names[:_NAMED], not_after=leaf.not_after)
+
+
+def _live(session: Session, server: ServerRow, now: datetime) -> None:
+    """Take over what handshakes showed where the place's own server answered.
+
+    What another one shows is told as a difference; deploying here again would not change it.
+    """
+    for row, view in deployments.survey(session, server.name):
+        if row.absent_since is not None or not view.inside:
+            continue
+        found = difference(replace(view, outside=(), issued=None))
+        if found.cause is Cause.IN_SYNC:
+            row.live_fingerprint, row.verified_at = view.disk, now
+        elif found.cause is Cause.NOT_RELOADED and found.sight is not None:
+            row.live_fingerprint = found.sight.fingerprint
 
 
 def _changed(session: Session, row: DeploymentRow, seen: tuple[Leaf, str], now: datetime) -> None:

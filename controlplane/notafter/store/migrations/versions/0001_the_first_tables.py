@@ -79,7 +79,9 @@ def upgrade() -> None:
         sa.Column("worker", sa.Text(), nullable=True),
         sa.Column("run_id", sa.Text(), nullable=True),
         sa.Column("token_hash", sa.Text(), nullable=True),
+        sa.Column("report_id", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_job")),
+        sa.UniqueConstraint("report_id", name=op.f("uq_job_report_id")),
     )
     with op.batch_alter_table("job", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_job_state"), ["state"], unique=False)
@@ -98,9 +100,19 @@ def upgrade() -> None:
         sa.Column("scan_wanted_at", types.UtcDateTime(), nullable=True),
         sa.Column("scan_failures", sa.Integer(), nullable=False),
         sa.Column("last_problem", sa.Text(), nullable=True),
+        sa.Column("machine_id", sa.Text(), nullable=True),
+        sa.Column("boot_id", sa.Text(), nullable=True),
+        sa.Column("booted_at", types.UtcDateTime(), nullable=True),
+        sa.Column("same_as_id", sa.Integer(), nullable=True),
+        sa.Column("left_at", types.UtcDateTime(), nullable=True),
+        sa.Column("former_names", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(["same_as_id"], ["server.id"], name=op.f("fk_server_same_as_id_server")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_server")),
         sa.UniqueConstraint("name", name=op.f("uq_server_name")),
     )
+    with op.batch_alter_table("server", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_server_machine_id"), ["machine_id"], unique=False)
+
     op.create_table(
         "token",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -175,6 +187,8 @@ def upgrade() -> None:
         sa.Column("absent_since", types.UtcDateTime(), nullable=True),
         sa.Column("file_fingerprint", sa.Text(), nullable=True),
         sa.Column("live_fingerprint", sa.Text(), nullable=True),
+        sa.Column("served", sa.JSON(), nullable=False),
+        sa.Column("outside", sa.JSON(), nullable=False),
         sa.Column("verified_at", types.UtcDateTime(), nullable=True),
         sa.Column("deployed_at", types.UtcDateTime(), nullable=True),
         sa.Column("next_attempt_at", types.UtcDateTime(), nullable=True),
@@ -378,6 +392,9 @@ def downgrade() -> None:
 
     op.drop_table("certificate")
     op.drop_table("token")
+    with op.batch_alter_table("server", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_server_machine_id"))
+
     op.drop_table("server")
     with op.batch_alter_table("job", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_job_state"))
