@@ -12,7 +12,8 @@ from ._base import Service
 from ._machine import Process
 from ._report import Report
 
-_FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin", "/opt/postgresql/bin")
+# Where the programs of each version lie, beside the folders that are searched (/usr/bin and the like).
+_FOLDERS = ("lib/postgresql/*/bin", "pgsql-*/bin", "pgsql/bin")
 #: Where clusters lie that do not run: Debian's, Red Hat's, and those made by hand.
 _CLUSTERS = (
     "/etc/postgresql/*/*/postgresql.conf",
@@ -44,19 +45,17 @@ class PostgreSQL(Service):
     name = "postgresql"
     process_names = ("postgres", "postmaster")
     configs = _CLUSTERS
-    folders = _FOLDERS
 
     def program(self, version: str = "*") -> Optional[str]:
         """The newest server program, or that of a version."""
-        folders = [
-            pattern.replace("*", version) for pattern in self.folders if version == "*" or "*" in pattern
-        ]
-        found = [path for pattern in folders for path in glob.glob(pattern)]
+        roots = dict.fromkeys(os.path.dirname(folder) for folder in self.machine.search)
+        named = [folder.replace("*", version) for folder in _FOLDERS if version == "*" or "*" in folder]
+        found = [path for root in roots for folder in named for path in glob.glob(os.path.join(root, folder))]
         newest = sorted(found, key=_numbers, reverse=True)
         return self.machine.find(("postgres",), newest)
 
     def found(self) -> bool:
-        return self.program() is not None or self.running() or bool(self._idle())
+        return self.program() is not None or self.running()
 
     def version(self) -> Optional[str]:
         program = next((one.program for one in self.clusters() if one.program), None) or self.program()

@@ -74,7 +74,6 @@ def write(folder: Path, text: str, made: t.Any) -> postgresql.PostgreSQL:
     machine = FakeMachine(folder / "machine")
     service = postgresql.PostgreSQL(machine)
     service.configs = (str(folder / "postgresql.conf"),)
-    service.folders = ()
     return service
 
 
