@@ -115,7 +115,8 @@ class Authority:
         )
         if names:
             alternative = x509.SubjectAlternativeName([_general_name(name) for name in names])
-            builder = builder.add_extension(alternative, critical=False)
+            # RFC 5280 §4.2.1.6, and Java loads no other: critical where there is no subject
+            builder = builder.add_extension(alternative, critical=not list(subject))
         return builder.sign(issuer_key, hashes.SHA256())
 
 

@@ -84,8 +84,7 @@ def _apply_again(name: str, about: Dict[str, Any]) -> List[str]:
     units = about.get("units", {}).get(
         name, []
     )  # it ran when the killed run came: that run is why it does not now
-    starts = [["systemctl", verb, unit] for unit in units for verb in ("reset-failed", "start")]
-    problem = first_trouble(service, starts, "start")
+    problem = first_trouble(service, starting(units), "start")
     if problem:
         return ["%s was down and does not start: %s" % (name, problem)]
     return ["%s was down and was started" % name] if units else []
@@ -127,6 +126,7 @@ class _Group:
         self.verify_seconds = verify_seconds
         self.services = {name: services.get(name) for name in sorted({p.service for p in placements})}
         self.running: List[str] = []
+        self.units: Dict[str, List[str]] = {}
 
     def open(self) -> List[Placement]:
         """The deployments that nothing has spoken against yet."""
@@ -217,10 +217,8 @@ class _Group:
         changes = {}
         for placement in placements:
             changes.update({item.path: item for item in placement.changes()})
-        about = {
-            "services": sorted(self.services),
-            "units": {name: self._units(name) for name in self.running},
-        }
+        self.units = {name: self._units(name) for name in self.running}
+        about = {"services": sorted(self.services), "units": self.units}
         change.stage(list(changes.values()), about)
         try:
             change.swap()
@@ -261,7 +259,8 @@ class _Group:
         state.failpoint("tested")
         for name in self.running:
             service = self.services[name]
-            problem = first_trouble(service, service.reload_commands(), "reload")
+            again = service.reload_commands() or starting(self.units[name])  # a failed restart leaves it down
+            problem = first_trouble(service, again, "reload")
             if problem:
                 raise HostError("reload_failed", problem)
         state.failpoint("reloaded")
@@ -314,6 +313,11 @@ class NotServed(HostError):
     def __init__(self, placements: List[Placement]) -> None:
         super().__init__("not_served", "; ".join(placement.shortfall() for placement in placements))
         self.placements = placements
+
+
+def starting(units: List[str]) -> List[List[str]]:
+    """What starts services again that went down, also after too many tries."""
+    return [["systemctl", verb, unit] for unit in units for verb in ("reset-failed", "start")]
 
 
 def first_trouble(service: Any, argvs: List[List[str]], what: str) -> Optional[str]:
