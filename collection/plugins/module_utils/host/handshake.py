@@ -3,19 +3,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a socket serves: one TLS handshake, told as facts. Never trusts, never hangs."""
 
+import functools
 import hashlib
 import re
 import socket
 import ssl
+import threading
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from . import commands, pem, starttls
-from .errors import HostError, Refused
+from . import openssl, pem, starttls
+from .errors import Refused
 
 PROBE_LABEL = "notafter-probe"
 _LISTENER = re.compile(
-    r"^(?P<address>\*|\[[0-9A-Fa-f:.]+\]|[0-9.]+|[A-Za-z0-9._-]*?):?(?P<port>[0-9]{1,5})(/(?P<protocol>[a-z0-9]+))?$"
+    r"^(?P<address>\*|\[[0-9A-Fa-f:.]+\]|[0-9.]+|[A-Za-z0-9._-]*?):?(?P<port>[0-9]{1,5})(/(?P<protocol>[a-z0-9-]+))?$"
 )
 _HOST_NAME = re.compile(
     r"^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$"
@@ -46,7 +48,7 @@ class Endpoint(NamedTuple):
 
 
 class Served(NamedTuple):
-    """What one handshake showed; `error` says why it showed nothing."""
+    """What one handshake showed; `error` says why it showed nothing, `reached` whether anybody listens."""
 
     fingerprint: Optional[str]
     protocol: Optional[str]
@@ -54,6 +56,7 @@ class Served(NamedTuple):
     chain: Tuple[bytes, ...]
     error: Optional[str]
     seconds: float
+    reached: bool = True
 
 
 def listener(text: str, wildcard: str = "127.0.0.1") -> Endpoint:
@@ -102,10 +105,15 @@ def endpoints(
     return found[:limit]
 
 
+@functools.lru_cache(maxsize=None)
 def _context(key_type: Optional[str]) -> ssl.SSLContext:
+    """One context for all handshakes of a kind: making one costs more than a handshake."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # we look at what is served; whether it is right is judged later
+    context.options |= getattr(ssl, "OP_LEGACY_SERVER_CONNECT", 0x4)  # we send nothing to what is old
+    if hasattr(ssl, "TLSVersion"):  # Python 3.7 and later
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     if key_type is None:
         context.set_ciphers("ALL:@SECLEVEL=0")
         return context
@@ -129,15 +137,27 @@ def _chain(connection: ssl.SSLSocket) -> Tuple[bytes, ...]:
     return (leaf,) if leaf else ()
 
 
-def ask(endpoint: Endpoint, timeout: float = 5.0, key_type: Optional[str] = None) -> Served:
-    """Makes one handshake; with `key_type` (`rsa` or `ec`) only a certificate of that kind will do."""
+def ask(
+    endpoint: Endpoint,
+    timeout: float = 5.0,
+    key_type: Optional[str] = None,
+    connect_timeout: Optional[float] = None,
+) -> Served:
+    """Makes one handshake; with `key_type` (`rsa` or `ec`) only a certificate of that kind will do.
+
+    All of it (the name's addresses, the connection, the dialogue, the handshake) has `timeout` seconds.
+    """
     start = time.monotonic()
+    deadline = start + timeout
+    reached = False
     try:
         context = _context(key_type)
-        with socket.create_connection((endpoint.address, endpoint.port), timeout=timeout) as plain:
+        early = deadline if connect_timeout is None else min(deadline, start + connect_timeout)
+        with _connected(endpoint, early) as plain:
+            reached = True
             if endpoint.starttls is not None:
-                starttls.begin(plain, endpoint.starttls, endpoint.name, start + timeout)
-            plain.settimeout(max(0.1, start + timeout - time.monotonic()))
+                starttls.begin(plain, endpoint.starttls, endpoint.name, deadline)
+            plain.settimeout(max(0.05, deadline - time.monotonic()))
             with context.wrap_socket(plain, server_hostname=endpoint.name) as connection:
                 leaf = connection.getpeercert(True)
                 cipher = connection.cipher()
@@ -149,8 +169,53 @@ def ask(endpoint: Endpoint, timeout: float = 5.0, key_type: Optional[str] = None
                     None if leaf else "the server sent no certificate",
                     time.monotonic() - start,
                 )
-    except (OSError, ValueError) as error:  # ssl.SSLError and socket.timeout are OSErrors
-        return Served(None, None, None, (), _sentence(error), time.monotonic() - start)
+    except (OSError, ValueError, OverflowError) as error:  # ssl.SSLError and socket.timeout are OSErrors
+        return Served(None, None, None, (), _sentence(error), time.monotonic() - start, reached)
+
+
+def _connected(endpoint: Endpoint, deadline: float) -> socket.socket:
+    """A connection to the first of an endpoint's addresses that takes one."""
+    problem: OSError = OSError("the name has no address")
+    for family, kind, protocol, _name, address in _addresses(endpoint.address, endpoint.port, deadline):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise socket.timeout("timed out")
+        plain = None
+        try:
+            plain = socket.socket(family, kind, protocol)
+            plain.settimeout(left)
+            plain.connect(address)
+        except OSError as error:
+            problem = error
+            if plain is not None:
+                plain.close()
+        else:
+            return plain
+    raise problem
+
+
+def _addresses(host: str, port: int, deadline: float) -> List[Any]:
+    """What a name stands for. The system's resolver knows no deadline, so a thread waits for it."""
+    try:
+        return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        pass  # no address but a name
+    found: List[Any] = []
+
+    def resolve() -> None:
+        try:
+            found.append(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM))
+        except (OSError, ValueError) as error:
+            found.append(error)
+
+    thread = threading.Thread(target=resolve, daemon=True)
+    thread.start()
+    thread.join(max(0.0, deadline - time.monotonic()))
+    if not found:
+        raise OSError("the name's addresses did not come in time")
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return list(found[0])
 
 
 def _sentence(error: Exception) -> str:
@@ -161,37 +226,38 @@ def _sentence(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def ask_for(endpoint: Endpoint, key_type: Optional[str], timeout: float = 5.0) -> Served:
+def ask_for(
+    endpoint: Endpoint,
+    key_type: Optional[str],
+    timeout: float = 5.0,
+    connect_timeout: Optional[float] = None,
+) -> Served:
     """What is served to a client that wants this kind of key; to any client where there is none."""
+    deadline = time.monotonic() + timeout
     if key_type in _ONLY:
-        served = ask(endpoint, timeout, key_type)
+        served = ask(endpoint, timeout, key_type, connect_timeout)
         if served.fingerprint is None and served.error is not None and served.error.startswith("TLS"):
-            served = _ask_openssl(endpoint, timeout, key_type)
-        if served.fingerprint is not None:
+            served = _ask_openssl(endpoint, max(0.1, deadline - time.monotonic()), key_type)
+        if served.fingerprint is not None or not served.reached:
             return served
-    return ask(endpoint, timeout)
+    return ask(endpoint, max(0.1, deadline - time.monotonic()), None, connect_timeout)
 
 
 def _ask_openssl(endpoint: Endpoint, timeout: float, key_type: str) -> Served:
     """The same for a server that speaks TLS 1.3 alone: openssl can name signature algorithms."""
     start = time.monotonic()
     place = endpoint._replace(starttls=None).listener()
-    argv = ["openssl", "s_client", "-connect", place, "-tls1_3"]
-    argv += ["-starttls", endpoint.starttls] if endpoint.starttls else []
-    argv += ["-sigalgs", _SIGNATURES[key_type]]
-    argv += ["-servername", endpoint.name] if endpoint.name else ["-noservername"]
-    try:
-        answer = commands.run(argv, timeout, input=b"")
-        found = pem.certificates(answer.stdout.decode("latin-1"))
-    except HostError as error:
-        return Served(None, None, None, (), error.message, time.monotonic() - start)
+    options = ["-tls1_3", "-sigalgs", _SIGNATURES[key_type]]
+    said = openssl.s_client(place, endpoint.starttls, endpoint.name, timeout, options)
+    found = pem.certificates(said) if said else []
     if not found:
-        return Served(None, None, None, (), "TLS: no certificate of this kind", time.monotonic() - start)
+        error = "TLS: no certificate of this kind" if said else "openssl cannot be run here"
+        return Served(None, None, None, (), error, time.monotonic() - start)
     der = pem.der(found[0])
     return Served(hashlib.sha256(der).hexdigest(), "TLSv1.3", None, (der,), None, time.monotonic() - start)
 
 
-def as_result(endpoint: Endpoint, served: Served) -> Dict[str, Any]:
+def as_result(endpoint: Endpoint, served: Served, chain: bool = True) -> Dict[str, Any]:
     """The documented form of what an endpoint serves (docs/developer/contracts.md)."""
     return {
         "address": endpoint.address,
@@ -201,7 +267,7 @@ def as_result(endpoint: Endpoint, served: Served) -> Dict[str, Any]:
         "state": "served" if served.fingerprint else "failed",
         "error": served.error,
         "fingerprint_sha256": served.fingerprint,
-        "chain_pem": [ssl.DER_cert_to_PEM_cert(item) for item in served.chain],
+        "chain_pem": [ssl.DER_cert_to_PEM_cert(item) for item in served.chain] if chain else [],
         "protocol": served.protocol,
         "cipher": served.cipher,
         "seconds": round(served.seconds, 3),

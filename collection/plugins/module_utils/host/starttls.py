@@ -7,12 +7,13 @@ Each dialogue ends when the server has agreed and waits for the handshake. All o
 deadline: a server that says a byte a second is not waited for.
 """
 
+import re
 import socket
 import struct
 import time
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, Optional, Tuple
 
-_LIMIT = 64 * 1024
+_LIMIT = 64 * 1024  # of what a dialogue holds, and of what a server may say in all
 _MYSQL_SSL = 0x0800
 _OURS = "notafter.invalid"  # a name that is nobody's (RFC 6761 §6.4)
 
@@ -29,6 +30,7 @@ class _Dialogue:
         self.name = name
         self.deadline = deadline
         self.rest = b""
+        self.received = 0
 
     def say(self, data: bytes) -> None:
         self.connection.settimeout(self._left())
@@ -46,7 +48,8 @@ class _Dialogue:
         if not received:
             raise Declined("the server ended the connection before TLS")
         self.rest += received
-        if len(self.rest) > _LIMIT:
+        self.received += len(received)
+        if self.received > _LIMIT:
             raise Declined("the server says too much before TLS")
 
     def exactly(self, count: int) -> bytes:
@@ -72,21 +75,21 @@ class _Dialogue:
             self._more()
 
     def reply(self, wanted: bytes, what: str) -> None:
-        """A reply of SMTP's and FTP's kind: `250-more` lines, then `250 last` (RFC 5321 §4.2)."""
-        while True:
+        """A reply of SMTP's and FTP's kind: `250-more`, lines between, `250 last` (RFC 959 §4.2)."""
+        line = self.line()
+        code = line[:3]
+        while line[:3] != code or line[3:4] == b"-":
             line = self.line()
-            if line[3:4] != b"-":
-                break
         if not line.startswith(wanted):
             raise _declined(what, line)
 
-    def tagged(self, good: bytes, bad: bytes, what: str) -> None:
-        """Lines up to one that begins with `good`; one that begins with `bad` ends the dialogue."""
+    def tagged(self, good: bytes, bad: Tuple[bytes, ...], what: str) -> None:
+        """Lines up to one that begins with `good`; one that begins with a `bad` ends the dialogue."""
         while True:
             line = self.line()
             if line.upper().startswith(good):
                 return
-            if bad and line.upper().startswith(bad):
+            if line.upper().startswith(bad):
                 raise _declined(what, line)
 
 
@@ -111,16 +114,16 @@ def _lmtp(dialogue: _Dialogue) -> None:
 
 def _imap(dialogue: _Dialogue) -> None:
     """RFC 9051 §6.2.1."""
-    dialogue.tagged(b"* OK", b"* BYE", "a connection")
+    dialogue.tagged(b"* OK", (b"* ",), "a connection")  # after PREAUTH it is too late for STARTTLS
     dialogue.say(b"n1 STARTTLS\r\n")
-    dialogue.tagged(b"N1 OK", b"N1 ", "STARTTLS")
+    dialogue.tagged(b"N1 OK", (b"N1 ", b"* BYE"), "STARTTLS")
 
 
 def _pop3(dialogue: _Dialogue) -> None:
     """RFC 2595 §4."""
-    dialogue.tagged(b"+OK", b"-", "a connection")
+    dialogue.tagged(b"+OK", (b"",), "a connection")
     dialogue.say(b"STLS\r\n")
-    dialogue.tagged(b"+OK", b"-", "STLS")
+    dialogue.tagged(b"+OK", (b"",), "STLS")
 
 
 def _ftp(dialogue: _Dialogue) -> None:
@@ -139,9 +142,9 @@ def _nntp(dialogue: _Dialogue) -> None:
 
 def _sieve(dialogue: _Dialogue) -> None:
     """RFC 5804 §2.2."""
-    dialogue.tagged(b"OK", b"BYE", "a connection")
+    dialogue.tagged(b"OK", (b"NO", b"BYE"), "a connection")
     dialogue.say(b"STARTTLS\r\n")
-    dialogue.tagged(b"OK", b"NO", "STARTTLS")
+    dialogue.tagged(b"OK", (b"NO", b"BYE"), "STARTTLS")
 
 
 def _ldap(dialogue: _Dialogue) -> None:
@@ -181,19 +184,28 @@ def _mysql(dialogue: _Dialogue) -> None:
     dialogue.say(b"\x20\0\0\x01" + struct.pack("<IIB23x", wanted, 1 << 24, 33))
 
 
-def _xmpp(dialogue: _Dialogue) -> None:
+def _xmpp(dialogue: _Dialogue, namespace: str = "jabber:client") -> None:
     """RFC 6120 §5.4."""
-    head = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' "
-    head += "xmlns:stream='http://etherx.jabber.org/streams' to='%s' version='1.0'>" % (
-        dialogue.name or "localhost"
+    head = "<?xml version='1.0'?><stream:stream xmlns='%s' xmlns:stream='http://etherx.jabber.org/streams' "
+    head = (head + "to='%s' version='1.0'>") % (
+        namespace,
+        re.sub("[^A-Za-z0-9._-]", "", dialogue.name) or "localhost",
     )
     dialogue.say(head.encode("ascii"))
-    if dialogue.until(b"</stream:features>", b"</stream:stream>") != b"</stream:features>":
-        raise _declined("a stream", b"an error")
+    if (
+        dialogue.until(b"</stream:features>", b"</stream:error>", b"</stream:stream>")
+        != b"</stream:features>"
+    ):
+        raise Declined("the server does not begin TLS: it answers a stream with an error")
     dialogue.say(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
-    if dialogue.until(b"<proceed", b"<failure", b"</stream:stream>") != b"<proceed":
-        raise _declined("starttls", b"a failure")
+    if dialogue.until(b"<proceed", b"<failure", b"</stream:error>", b"</stream:stream>") != b"<proceed":
+        raise Declined("the server does not begin TLS: it answers starttls with a failure")
     dialogue.until(b">")
+
+
+def _xmpp_server(dialogue: _Dialogue) -> None:
+    """The same between servers, at port 5269."""
+    _xmpp(dialogue, "jabber:server")
 
 
 _DIALOGUES: Dict[str, Callable[[_Dialogue], None]] = {
@@ -208,6 +220,7 @@ _DIALOGUES: Dict[str, Callable[[_Dialogue], None]] = {
     "sieve": _sieve,
     "smtp": _smtp,
     "xmpp": _xmpp,
+    "xmpp-server": _xmpp_server,
 }
 PROTOCOLS = tuple(sorted(_DIALOGUES))
 
