@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import sys
-import traceback
 from typing import Any, Dict
 
 from .errors import HostError
@@ -31,6 +30,8 @@ def answer(request: Dict[str, Any]) -> Dict[str, Any]:
     except OSError as error:
         return {"ok": False, "kind": "os_error", "message": str(error)}
     except Exception:  # noqa: BLE001 - the edge: a defect of ours must reach the controller as text
+        import traceback  # noqa: PLC0415 - loaded where there is something to tell
+
         place = traceback.format_exc(limit=-3).strip().splitlines()
         return {"ok": False, "kind": "internal", "message": " | ".join(line.strip() for line in place)}
     result["ok"] = True

@@ -18,6 +18,7 @@ from typing import Any, Dict, List, Optional, Set
 from . import facts, services
 from .errors import HostError
 from .services._base import Service
+from .services._machine import Machine
 from .services._reading import Exhausted, Reader
 from .services._report import Report
 
@@ -33,8 +34,9 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
     kept = min(HANDSHAKES_SECONDS, timeout * HANDSHAKES) if handshakes else 0.0
     report = Report(Reader(timeout - kept))
     paths = request.get("paths") or {}
-    kinds = [services.get(name) for name in request.get("services") or services.KINDS]
-    kinds += [services.get(name) for name in paths if name not in {kind.name for kind in kinds}]
+    machine = Machine(still=True)
+    kinds = [services.get(name, machine) for name in request.get("services") or services.KINDS]
+    kinds += [services.get(name, machine) for name in paths if name not in {kind.name for kind in kinds}]
     for kind in kinds:
         kind.paths = tuple(paths.get(kind.name) or ())
     about = [_scan(kind, report) for kind in sorted(kinds, key=lambda kind: bool(kind.last))]
@@ -48,20 +50,33 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
 
 def _scan(service: Service, report: Report) -> Optional[Dict[str, Any]]:
     """Scans one kind of server; None when it is not on this host."""
-    name = service.name
-    service.name_strangers(report)
-    if not service.found():
-        return None
-    whole = False
+    about = {"name": service.name, "version": None, "running": False}
+    why = None
     try:
+        service.name_strangers(report)
+        if not service.found():
+            return None
+        about.update(version=service.version(), running=service.running())
         service.scan(report)
-        whole = True
     except Exhausted as error:
-        report.warning("the scan of %s is not complete: %s" % (name, error))
+        why = "is not complete: %s" % error
     except HostError as error:
-        report.warning("the scan of %s failed: %s" % (name, error.message))
-    about = {"name": name, "version": service.version(), "running": service.running()}
-    return about if whole else dict(about, incomplete=True)
+        why = "failed: %s" % error.message
+    except Exception as error:  # noqa: BLE001 - a defect in one kind must not hide what the others found
+        why = "broke off by a defect: %s" % _told(error)
+    if why is not None:
+        report.warning("the scan of %s %s" % (service.name, why))
+        about["incomplete"] = True
+    return about
+
+
+def _told(error: Exception) -> str:
+    """A defect of ours with the places where it happened, the innermost last."""
+    import traceback  # noqa: PLC0415 - loaded where there is something to tell
+
+    places = traceback.extract_tb(error.__traceback__)[-3:]
+    where = ", ".join("%s:%s" % (place.filename, place.lineno) for place in places)
+    return "%s: %s (%s)" % (type(error).__name__, error, where)
 
 
 def answer(report: Report, server: Dict[str, Any]) -> Dict[str, Any]:

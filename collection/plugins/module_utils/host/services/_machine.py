@@ -41,11 +41,15 @@ class Machine:
         search: Sequence[str] = SEARCH,
         systemd: str = "/run/systemd/system",
         run: Callable[..., Any] = commands.run,
+        still: bool = False,
     ) -> None:
+        """With `still`, which processes there are is looked at once: a scan has many kinds to ask about."""
         self.proc = proc
         self.search = search
         self.systemd = systemd
         self._run = run
+        self.still = still
+        self._names: Optional[List[Tuple[int, str]]] = None
         self._told: Dict[Tuple[str, ...], str] = {}
 
     def ask(
@@ -88,11 +92,16 @@ class Machine:
         return [pid for pid, _name in self._called(names) if self.foreign(pid)]
 
     def _called(self, names: Sequence[str]) -> List[Tuple[int, str]]:
-        try:
-            numbers = sorted(int(entry) for entry in os.listdir(self.proc) if entry.isdigit())
-        except OSError:
-            return []
-        return [(pid, name) for pid, name in ((pid, self._name(pid)) for pid in numbers) if name in names]
+        """The numbers and names of the processes of these names."""
+        every = self._names
+        if every is None:
+            try:
+                numbers = sorted(int(entry) for entry in os.listdir(self.proc) if entry.isdigit())
+            except OSError:
+                numbers = []
+            every = [(pid, self._name(pid)) for pid in numbers]
+            self._names = every if self.still else None
+        return [(pid, name) for pid, name in every if name in names]
 
     def masters(self, names: Sequence[str]) -> List[Process]:
         """Those processes of these names that none of the others has started, and that may be believed."""

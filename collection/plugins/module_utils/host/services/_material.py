@@ -8,6 +8,7 @@ never does, whatever label it bears.
 """
 
 import base64
+import functools
 import grp
 import hashlib
 import os
@@ -199,7 +200,12 @@ class Materials:
             if any(kind == "malformed" for kind, _message in looks[1].problems):
                 return []
             return [("malformed", "%s has no private key in it" % key)]
-        if proven or any(look.form != forms.PEM for look in looks):
+        return [] if proven else self.fit(certificate, key)
+
+    def fit(self, certificate: str, key: str) -> List[Tuple[str, str]]:
+        """What speaks against a key for a certificate; only of PEM can the TLS library be asked."""
+        looks = self.look(certificate), self.look(key)
+        if any(look.form != forms.PEM for look in looks) or not looks[0].certificates:
             return []
         if looks[1].stated is not None and looks[1].stated == self._public.get(looks[0].certificates[0]):
             return []
@@ -233,15 +239,24 @@ def _target(path: str) -> Optional[str]:
 
 
 def _ownership(status: os.stat_result) -> Dict[str, str]:
-    try:
-        owner = pwd.getpwuid(status.st_uid).pw_name
-    except KeyError:
-        owner = str(status.st_uid)
-    try:
-        group = grp.getgrgid(status.st_gid).gr_name
-    except KeyError:
-        group = str(status.st_gid)
+    owner, group = _user_name(status.st_uid), _group_name(status.st_gid)
     return {"owner": owner, "group": group, "mode": "%04o" % stat.S_IMODE(status.st_mode)}
+
+
+@functools.lru_cache(maxsize=None)
+def _user_name(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+@functools.lru_cache(maxsize=None)
+def _group_name(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
 
 
 def _exposure(path: str, mode: int) -> str:

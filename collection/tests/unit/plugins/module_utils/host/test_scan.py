@@ -44,7 +44,7 @@ def test_an_answer_has_what_the_contract_says_before_the_controller_has_seen_it(
 def test_only_the_services_asked_for_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def get(name: str) -> _Absent:
+    def get(name: str, _machine: object) -> _Absent:
         asked.append(name)
         return _Absent()
 
@@ -83,22 +83,27 @@ class _Broken(_base.Service):
         raise self.error
 
 
-def test_what_was_found_before_the_time_was_over_stands(
-    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            _reading.Exhausted("the time for the scan is over"),
+            "is not complete: the time for the scan is over",
+        ),
+        (ZeroDivisionError("zero"), "broke off by a defect: ZeroDivisionError: zero ("),
+    ],
+)
+def test_what_was_found_before_a_scan_broke_off_stands(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
 ) -> None:
-    monkeypatch.setattr(
-        scan.services,
-        "get",
-        lambda _name: _Broken(machine, _reading.Exhausted("the time for the scan is over")),
+    monkeypatch.setattr(scan.services, "get", lambda _name, _machine: _Broken(machine, error))
+    answer = scan.run({"services": ["broken", "broken"], "handshakes": False})
+    assert len(answer["bindings"]) == 2
+    assert answer["warnings"][0]["message"].startswith(f"the scan of broken {told}")
+    assert (
+        answer["server"]["services"]
+        == [{"name": "broken", "version": None, "running": False, "incomplete": True}] * 2
     )
-    answer = scan.run({"services": ["broken"]})
-    assert len(answer["bindings"]) == 1
-    assert [one["message"] for one in answer["warnings"]] == [
-        "the scan of broken is not complete: the time for the scan is over"
-    ]
-    assert answer["server"]["services"] == [
-        {"name": "broken", "version": None, "running": False, "incomplete": True}
-    ]
 
 
 def test_a_file_of_two_servers_has_one_kind(report: Report, tmp_path: Path, issue: Issue) -> None:
