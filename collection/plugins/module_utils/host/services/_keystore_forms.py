@@ -184,7 +184,18 @@ def pkcs7(der: bytes) -> Optional[List[bytes]]:
         if inner is not None:
             found.append(inner)
         at = one.end
-    return found
+    return leaf_first(found)
+
+
+def leaf_first(found: List[bytes]) -> List[bytes]:
+    """Certificates of a heap without order: one that has signed none of the others comes first."""
+    pairs = [names(one) for one in found]
+    signers = {issuer for issuer, subject in pairs if issuer != subject}
+    leaf = next((one for one, (_, subject) in zip(found, pairs) if subject not in signers), None)
+    if leaf is None:
+        return found
+    above = chain(leaf, by_subject(found))
+    return above + [one for one in found if one not in above]
 
 
 def names(der: bytes) -> Tuple[bytes, bytes]:

@@ -20,7 +20,7 @@ _PLACES = (
     ("caddy", re.compile(r"/caddy/(.*/)?certificates/")),
     ("mod_md", re.compile(r"/md/domains/")),
 )
-_STAMPED = re.compile(r"(cert|chain|fullchain|privkey)-\d{10}\.pem$")
+STAMPED = re.compile(r"(cert|chain|fullchain|privkey)-\d{10}\.pem$")
 _ACME_SH_FILES = re.compile(r"^Le_Real\w*Path='?([^'\n]+)", re.MULTILINE)
 _CERTBOT_FILES = re.compile(r"^(?:cert|privkey|chain|fullchain)\s*=\s*(\S.*?)\s*$", re.MULTILINE)
 _TRACE_LIMIT = 64 * 1024
@@ -57,7 +57,7 @@ class Managers:
             name = self._installed_by().get(place) or _by_place(place)
             if name is not None:
                 return name
-        if end != path and _STAMPED.search(end):
+        if end != path and STAMPED.search(end):
             return "dehydrated"
         return self._by_neighbours(path)
 

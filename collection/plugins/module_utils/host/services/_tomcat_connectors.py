@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _DEFAULT = "_default_"
 _PASSWORD = "changeit"  # noqa: S105 - what Java and Tomcat take where nobody gives another
 _KEYSTORE_ATTRIBUTES = ("certificateKeystoreFile", "certificateKeystorePassword", "certificateKeystoreType")
+_FILES = ("certificateFile", *_KEYSTORE_ATTRIBUTES)
 #: What a connector could say of its certificate itself until Tomcat 10.0, and how it is called now.
 _OLD = {
     "keystoreFile": "certificateKeystoreFile",
@@ -166,8 +167,8 @@ class Connectors:
         old = {_OLD[name]: value for name, value in node.attributes.items() if name in _OLD}
         if old and self.version is not None and self.version >= _SINCE:
             told = ", ".join(name for name in node.attributes if name in _OLD)
-            own = ".".join(map(str, self.version[:2]))
-            self.warn("Tomcat %s does not know %s any more" % (own, told), node.line)
+            about = ".".join(map(str, self.version[:2]))
+            self.warn("Tomcat %s does not know %s any more" % (about, told), node.line)
         elif old:
             hosts.append(
                 _Host(self._get(node, "defaultSSLHostConfigName", _DEFAULT).lower(), [(old, node.line)])
@@ -180,13 +181,8 @@ class Connectors:
                     config.line,
                 )
             found = [(one.attributes, one.line) for one in config.all("Certificate")]
-            own = {key: value for key, value in config.attributes.items() if key.startswith("certificate")}
-            if own.keys() - {
-                "certificateVerification",
-                "certificateVerificationDepth",
-                "certificateRevocationListFile",
-            }:
-                found.append((own, config.line))  # until Tomcat 10.0
+            if any(name in config.attributes for name in _FILES):
+                found.append((config.attributes, config.line))  # until Tomcat 10.0
             if not found:
                 self.warn("the SSLHostConfig for %s has no Certificate: it shows none" % name, config.line)
             hosts.append(_Host(name, found))
