@@ -54,7 +54,8 @@ class Settings(BaseSettings):
     )
     scan_interval_seconds: Annotated[float, Field(ge=0)] = Field(
         default=86400.0,
-        description="How often the whole fleet is scanned again, after its first scan; 0: never.",
+        description="How often each server is looked at again, after its first scan, spread over that time,"
+        " and the inventory for new ones; 0: never.",
     )
     workers: Annotated[int, Field(ge=1, le=32)] = Field(default=2, description="Jobs at once.")
     certificates_per_job: Annotated[int, Field(ge=1, le=500)] = Field(

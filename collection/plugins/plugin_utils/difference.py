@@ -11,6 +11,8 @@ from ..module_utils.host.handshake import probe_name
 from .parsed import Parsed, Problem, covers, problem, text_of
 
 Binding = t.Mapping[str, t.Any]
+#: One certificate may lie in ten thousand files: to name who answers, a few of them are held against it.
+_MOST_PLACES = 50
 
 
 def differences(
@@ -60,7 +62,7 @@ def _wrong(
     parsed: t.Mapping[str, Parsed],
 ) -> Problem:
     where, shown = _where(sight), str(sight["fingerprint"])
-    for other in places.get(shown, ()):
+    for other in places.get(shown, [])[:_MOST_PLACES]:
         if sight["by"] is None and _answers(other, sight):
             told = f"{where} the certificate of {other['config_file']}:{other['line']} is shown"
             return problem("served_by_another", f"{told}: change the names or listeners of one of the two")

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, FastAPI
 
 from notafter import __version__
-from notafter.api import accounts, bundles, certificates, findings, health, jobs, problems, servers
+from notafter.api import accounts, bundles, certificates, findings, health, jobs, problems, runs, servers
 from notafter.api.limits import BodyLimit
 from notafter.api.service import Service
 
@@ -20,7 +20,7 @@ def create(service: Service) -> FastAPI:
     problems.install(app)
     app.include_router(health.router)
     v1 = APIRouter(prefix="/api/v1")
-    for noun in (servers, certificates, findings, jobs, accounts, bundles):
+    for noun in (servers, certificates, findings, jobs, runs, accounts, bundles):
         v1.include_router(noun.router)
     app.include_router(v1)
     return app

@@ -13,6 +13,8 @@ class JobKind(StrEnum):
     RENEW = "renew"
     DEPLOY = "deploy"
     VERIFY = "verify"
+    #: Somebody else ran a playbook and told of it: recorded when it has ended, never queued.
+    REPORT = "report"
 
 
 class JobState(StrEnum):

@@ -29,6 +29,7 @@ class ReasonCode(StrEnum):
     REQUESTED = "requested"
     SCHEDULED = "scheduled"
     SCAN_WANTED = "scan_wanted"
+    REPORTED = "reported"
     #: How an item ended without a word from its own module.
     UNREACHABLE = "unreachable"
     TASK_FAILED = "task_failed"

@@ -1,7 +1,12 @@
 """A server: a host of the operator's inventory that serves TLS."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+
+from notafter.domain.chance import fraction
+
+_SLOTS = 24
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Presence(StrEnum):
@@ -10,6 +15,11 @@ class Presence(StrEnum):
     UNSEEN = "unseen"
     ONLINE = "online"
     OFFLINE = "offline"
+
+
+def is_everywhere(name: str) -> bool:
+    """Tell whether every machine calls itself so: such a name says nothing about which one it is."""
+    return name in {"localhost", "ip6-localhost", "localhost.localdomain"} or name.startswith("127.")
 
 
 def presence(last_seen_at: datetime | None, last_missed_at: datetime | None) -> Presence:
@@ -21,15 +31,13 @@ def presence(last_seen_at: datetime | None, last_missed_at: datetime | None) -> 
     return Presence.ONLINE
 
 
-def scan_due(
-    last_scan_at: datetime | None,
-    wanted_at: datetime | None,
-    interval: timedelta | None,
-    now: datetime,
-) -> bool:
-    """Tell whether a server is to be looked at again."""
-    if wanted_at is not None and wanted_at <= now:
-        return True
-    if interval is None or last_scan_at is None:
-        return False
-    return last_scan_at + interval <= now
+def next_scan(name: str, last_scan_at: datetime, interval: timedelta) -> datetime:
+    """Return when a server is looked at again: each at a time of its own, so that a fleet spreads.
+
+    The times of all servers fall into a few slots, so that those of one slot go in one job. After a look
+    that came in between, the next one is half an interval away or more.
+    """
+    slot = int(fraction("scan", name) * _SLOTS) * (interval / _SLOTS)
+    turns = (last_scan_at - _EPOCH - slot) // interval + 1
+    again = _EPOCH + slot + turns * interval
+    return again if again - last_scan_at >= interval / 2 else again + interval

@@ -1,6 +1,6 @@
 """What differs from what should be becomes jobs, each item with its reason. Nothing here remembers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -9,9 +9,10 @@ from notafter.domain.deployment import why_deploy
 from notafter.domain.job import JobKind
 from notafter.domain.reason import Reason, ReasonCode
 from notafter.domain.renewal import why_due
+from notafter.domain.server import next_scan
 from notafter.store import certificates, deployments, items, jobs, servers
 from notafter.store.database import Database, Session
-from notafter.store.tables import CertificateRow, DeploymentRow, JobRow
+from notafter.store.tables import CertificateRow, DeploymentRow, JobRow, ServerRow
 
 SCHEDULER = "scheduler"
 _T = TypeVar("_T")
@@ -58,7 +59,8 @@ def _anything(session: Session, now: datetime, limits: Limits) -> bool:
         certificates.due(session, now)
         or deployments.behind(session, now)
         or servers.wanting_scan(session, now)
-        or _fleet_scan_due(session, now, limits),
+        or _inventory_due(session, now, limits)
+        or _scans_due(session, now, limits),
     )
 
 
@@ -107,23 +109,42 @@ def _servers(row: CertificateRow) -> set[int]:
 
 
 def _scans(session: Session, now: datetime, limits: Limits) -> Iterator[JobRow]:
-    if _fleet_scan_due(session, now, limits):
+    if _inventory_due(session, now, limits):
         job = jobs.add(session, JobKind.SCAN, ReasonCode.SCHEDULED, SCHEDULER, now)
         job.whole_fleet = True
         yield job
-        return
     wanting = servers.wanting_scan(session, now)
-    wanting = [row for row in wanting if items.open_server(session, row.id) is None]
-    if wanting:
-        job = jobs.add(session, JobKind.SCAN, ReasonCode.SCAN_WANTED, SCHEDULER, now)
-        for row in wanting:
-            why = row.last_problem or "its files are not what the last scan saw"
-            items.add_server(session, job, row, f"looked at again: {why}")
+    yield from _scan(session, ReasonCode.SCAN_WANTED, {row.id: _why_wanted(row) for row in wanting}, now)
+    due = dict.fromkeys(_scans_due(session, now, limits), "looked at again, as each server is in its turn")
+    yield from _scan(session, ReasonCode.SCHEDULED, due, now)
+
+
+def _scan(session: Session, reason: ReasonCode, why: Mapping[int, str], now: datetime) -> Iterator[JobRow]:
+    """Make a job for those servers that none is looking at."""
+    idle = {number: told for number, told in why.items() if items.open_server(session, number) is None}
+    if idle:
+        job = jobs.add(session, JobKind.SCAN, reason, SCHEDULER, now)
+        for number, told in idle.items():
+            items.add_server(session, job, servers.get(session, number), told)
         yield job
 
 
-def _fleet_scan_due(session: Session, now: datetime, limits: Limits) -> bool:
-    """Tell whether the interval has passed; the first scan of a fleet is a person's wish."""
+def _why_wanted(row: ServerRow) -> str:
+    return f"looked at again: {row.last_problem or 'its files are not what the last scan saw'}"
+
+
+def _scans_due(session: Session, now: datetime, limits: Limits) -> list[int]:
+    if limits.scan_interval is None:
+        return []
+    return [
+        number
+        for number, name, last in servers.looked_at(session, now)
+        if next_scan(name, last, limits.scan_interval) <= now
+    ]
+
+
+def _inventory_due(session: Session, now: datetime, limits: Limits) -> bool:
+    """Tell whether to look for new servers; the first scan of a fleet is a person's wish."""
     last = jobs.last_fleet_scan_at(session)
     if limits.scan_interval is None or last is None or jobs.fleet_scan_open(session):
         return False

@@ -4,7 +4,7 @@ import contextlib
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -22,8 +22,9 @@ from notafter.lifecycle.record.finish import finish
 from notafter.runner import inventory, processes, run
 from notafter.runner.run import Listener, Workshop
 from notafter.store import items, jobs, lines, servers, tokens
-from notafter.store.database import Database
+from notafter.store.database import Database, Session
 from notafter.store.jobs import Claim
+from notafter.store.tables import JobRow, ServerRow
 
 log = structlog.get_logger(__name__)
 
@@ -130,9 +131,7 @@ class Worker:
             servers.mark_left(session, names, now)
             rows = servers.enrol(session, names, now)
             for job in jobs.unexpanded(session):
-                for row in rows:
-                    if items.open_server(session, row.id) is None:
-                        items.add_server(session, job, row, job.reason)
+                _add_servers(session, job, rows, now)
 
     def _refuse_scans(self, sentence: str) -> None:
         log.warning("the fleet cannot be scanned", reason=sentence)
@@ -141,6 +140,19 @@ class Worker:
                 job.state = move_job(job.state, JobState.CANCELLED)
                 job.finished_at = self.clock()
                 job.message = f"{ReasonCode.NO_HOSTS}: {sentence}"
+
+
+def _add_servers(session: Session, job: JobRow, rows: Sequence[ServerRow], now: datetime) -> None:
+    """Make servers a job's items; the clockwork's own look at the inventory is for new ones alone."""
+    news = job.reason == ReasonCode.SCHEDULED
+    wanted = [row for row in rows if not news or (row.last_scan_at is None and row.scan_wanted_at is None)]
+    for row in wanted:
+        if items.open_server(session, row.id) is None:
+            items.add_server(session, job, row, job.reason)
+    if news and not wanted:
+        job.state = move_job(move_job(job.state, JobState.RUNNING), JobState.SUCCEEDED)
+        job.started_at = job.finished_at = now
+        job.message = "the inventory has no server that was not looked at before"
 
 
 class _Log:

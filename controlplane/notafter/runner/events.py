@@ -92,7 +92,7 @@ def _read(
         return None
     try:
         return reader(host, {**result, "failed": failed})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         if failed:
             return HostFailed(host, ReasonCode.TASK_FAILED, _message(result))
         sentence = f"the result is not what was agreed: {type(error).__name__} {_text(error)}"

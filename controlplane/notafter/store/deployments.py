@@ -1,6 +1,6 @@
 """Deployments, and the facts that the deploy policy asks for."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from sqlalchemy import exists, or_, select
@@ -81,7 +81,7 @@ def facts(session: Session, row: DeploymentRow) -> DeploymentFacts:
 def view(session: Session, row: DeploymentRow) -> View:
     """Return what the rule about differences looks at."""
     beside = session.scalars(select(DeploymentRow).where(DeploymentRow.server_id == row.server_id))
-    return _view(row, versions.fingerprints(session, [row.certificate_id]), list(beside))
+    return _view(row, versions.fingerprints(session, [row.certificate_id]), _by_file(beside))
 
 
 def survey(session: Session, server: str | None = None) -> Iterator[tuple[DeploymentRow, View]]:
@@ -103,18 +103,27 @@ def survey(session: Session, server: str | None = None) -> Iterator[tuple[Deploy
     rows = list(session.scalars(query))
     ids = None if server is None else [row.certificate_id for row in rows]
     known = versions.fingerprints(session, ids)
-    beside: dict[int, list[DeploymentRow]] = {}
+    beside = _by_file(rows)
     for row in rows:
-        beside.setdefault(row.server_id, []).append(row)
-    for row in rows:
-        yield row, _view(row, known, beside[row.server_id])
+        yield row, _view(row, known, beside)
 
 
-def _view(
-    row: DeploymentRow,
-    known: dict[int, frozenset[str]],
-    beside: Sequence[DeploymentRow],
-) -> View:
+#: One certificate may lie in ten thousand files: to name who answers, a few of them are held against it.
+_MOST_NEIGHBOURS = 50
+
+#: Places by server and by what lies in their file.
+Beside = dict[tuple[int, str | None], list[DeploymentRow]]
+
+
+def _by_file(rows: Iterable[DeploymentRow]) -> Beside:
+    found: Beside = {}
+    for row in rows:
+        if row.absent_since is None:
+            found.setdefault((row.server_id, row.file_fingerprint), []).append(row)
+    return found
+
+
+def _view(row: DeploymentRow, known: dict[int, frozenset[str]], beside: Beside) -> View:
     issued = _issued(row)
     return View(
         service=row.service,
@@ -138,13 +147,13 @@ def _issued(row: DeploymentRow) -> str | None:
     return current.fingerprint if adopted and current is not None and current.sealed_key else None
 
 
-def _neighbours(row: DeploymentRow, beside: Iterable[DeploymentRow]) -> Iterator[Neighbour]:
+def _neighbours(row: DeploymentRow, beside: Beside) -> Iterator[Neighbour]:
     """Return the other places whose certificate was seen here."""
     shown = {one["fingerprint"] for one in row.served} - {row.file_fingerprint, None}
-    for other in beside:
-        if other.id != row.id and other.absent_since is None and other.file_fingerprint in shown:
+    for fingerprint in shown:
+        for other in beside.get((row.server_id, fingerprint), [])[:_MOST_NEIGHBOURS]:
             place = f"{other.service} ({other.config_file}:{other.line})"
-            yield Neighbour(other.file_fingerprint, tuple(other.listeners), tuple(other.names), place)
+            yield Neighbour(fingerprint, tuple(other.listeners), tuple(other.names), place)
 
 
 def _running(row: DeploymentRow) -> bool:

@@ -1,10 +1,12 @@
 """Items: what one job is to bring about; at most one open item for a subject."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import select
 
 from notafter.domain.job import OPEN_ITEM_STATES, ItemState, Subject
+from notafter.domain.reason import Reason
 from notafter.store.database import Session
 from notafter.store.tables import CertificateRow, DeploymentRow, ItemRow, JobRow, ServerRow
 
@@ -53,6 +55,37 @@ def add_server(session: Session, job: JobRow, row: ServerRow, due_reason: str) -
             attempt=row.scan_failures + 1,
         ),
     )
+
+
+def add_ended(  # noqa: PLR0913, PLR0917 -- an item with its end
+    session: Session,
+    job: JobRow,
+    row: ServerRow,
+    due_reason: str,
+    state: ItemState,
+    reason: Reason,
+    now: datetime,
+) -> None:
+    """Put down an item of a run that has ended: no job of ours waited for it."""
+    session.add(
+        ItemRow(
+            job_id=job.id,
+            subject=Subject.SERVER,
+            server_id=row.id,
+            state=state,
+            due_reason=due_reason,
+            reason=reason.code,
+            message=reason.sentence,
+            finished_at=now,
+        ),
+    )
+    session.flush()
+
+
+def marked(session: Session, job_id: int, due_reason: str) -> bool:
+    """Tell whether a job has an item that bears this mark."""
+    query = select(ItemRow.id).where(ItemRow.job_id == job_id, ItemRow.due_reason == due_reason)
+    return session.scalar(query.limit(1)) is not None
 
 
 def open_server(session: Session, server_id: int) -> ItemRow | None:

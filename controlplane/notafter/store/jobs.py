@@ -43,6 +43,11 @@ def add(session: Session, kind: JobKind, reason: str, requested_by: str, now: da
     return row
 
 
+def reported(session: Session, run: str) -> JobRow | None:
+    """Return the job that stands for a run which somebody else started."""
+    return session.scalar(select(JobRow).where(JobRow.report_id == run))
+
+
 def claim(session: Session, worker: str, run_id: str, now: datetime) -> Claim | None:
     """Take the oldest job that need not wait for another one; none if all must."""
     for job_id, fence in _claimable(session):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from notafter.domain.errors import NotFound
 from notafter.domain.identity import Machine
@@ -78,6 +78,16 @@ def wanting_scan(session: Session, now: datetime) -> list[ServerRow]:
     """Return the servers that somebody asked to look at again."""
     query = select(ServerRow).where(ServerRow.scan_wanted_at <= now, ServerRow.left_at.is_(None))
     return list(session.scalars(query))
+
+
+def looked_at(session: Session, now: datetime) -> list[tuple[int, str, datetime]]:
+    """Return the servers that were looked at and wait for nothing, each with when that was."""
+    query = select(ServerRow.id, ServerRow.name, ServerRow.last_scan_at).where(
+        ServerRow.last_scan_at.is_not(None),
+        ServerRow.left_at.is_(None),
+        or_(ServerRow.scan_wanted_at.is_(None), ServerRow.scan_wanted_at <= now),
+    )
+    return [(row.id, row.name, row.last_scan_at) for row in session.execute(query) if row.last_scan_at]
 
 
 def machine(row: ServerRow) -> Machine | None:

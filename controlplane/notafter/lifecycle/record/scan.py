@@ -35,7 +35,6 @@ def scanned(session: Session, job: JobRow, outcome: Scanned, now: datetime) -> N
     except Conflict as error:
         reason = Reason(ReasonCode.OTHER_MACHINE, str(error))
         scan_failed(named, reason, now)
-        named.scan_wanted_at = None  # looking again would find the same
         end(own[0], ItemState.FAILED, reason, now)
         return
     end(own[0], ItemState.SUCCEEDED, reason, now)

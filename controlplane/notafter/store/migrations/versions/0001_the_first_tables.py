@@ -50,7 +50,9 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column(
             "kind",
-            sa.Enum("scan", "renew", "deploy", "verify", name="jobkind", native_enum=False, length=32),
+            sa.Enum(
+                "scan", "renew", "deploy", "verify", "report", name="jobkind", native_enum=False, length=32
+            ),
             nullable=False,
         ),
         sa.Column(

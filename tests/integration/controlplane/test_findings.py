@@ -1,0 +1,254 @@
+"""What is wrong, what expires, what nobody manages: by the API and by the command line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from notafter.domain.finding import Kind
+from notafter.lifecycle import findings
+from notafter.lifecycle.findings import Wanted
+from notafter.store import certificates, tokens
+
+from tests.factories import DAY, binding, fingerprint
+from tests.integration.controlplane.stage import Stage, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TOKEN = "na_test-" + "7Qx" * 12
+FORMULAS = ("=cmd|'/C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", " =1", "\uff1d1+1", "'=1")
+
+
+@pytest.fixture
+def client(stage: Stage) -> Iterator[httpx.Client]:
+    with stage.database.write() as session:
+        tokens.add(session, "test", TOKEN, stage.clock(), None)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with stage.api() as url, httpx.Client(base_url=url, headers=headers, trust_env=False) as made:
+        yield made
+
+
+def seen(pem: str | None, by: str | None = None) -> list[dict[str, Any]]:
+    """What the one listener of a binding showed."""
+    shown = fingerprint(pem) if pem else None
+    error = None if pem else "Connection refused"
+    return [{"listener": "*:443", "name": "shop.example", "fingerprint": shown, "error": error, "by": by}]
+
+
+def kinds(client: httpx.Client, query: str = "") -> list[str]:
+    return [one["kind"] for one in client.get(f"/api/v1/findings{query}").json()["items"]]
+
+
+def test_every_sort_of_finding_has_its_place_and_its_remedy(client: httpx.Client, stage: Stage) -> None:
+    old = stage.ca.issue("old.example", start=-91 * DAY, end=-DAY).certificate
+    soon = stage.ca.issue("soon.example", start=-85 * DAY, end=5 * DAY).certificate
+    theirs = {**binding(soon, "/soon.pem"), "managed_by": "certbot"}
+    broken = {**binding(None, "/gone.pem"), "problems": [{"kind": "missing", "message": "no such file"}]}
+    weak = binding(old, "/old.pem")
+    weak["problems"] = [
+        {"kind": "key_readable_by_others", "message": "mode 0644"},
+        {"kind": "expired", "message": "as the scan saw it"},
+    ]
+    stage.found("web1", (old, weak), (soon, theirs), (None, broken))
+    answer = client.get("/api/v1/findings").json()
+    told = {(one["kind"], one["level"], one["file"], one["line"]) for one in answer["items"]}
+    config = "/etc/nginx/sites-enabled/shop"
+    assert told == {
+        ("missing", "critical", config, 7),
+        ("expired", "critical", config, 7),
+        ("expires_soon", "critical", config, 7),
+        ("key_readable_by_others", "warning", config, 7),
+        ("not_managed", "warning", config, 7),
+        ("managed_by_another", "info", config, 7),
+    }
+    assert all(one["remedy"] and one["server"] == "web1" for one in answer["items"])
+    assert answer["total"] == 6
+    assert answer["counts"]["level"] == {"critical": 3, "warning": 2, "info": 1}
+    assert answer["counts"]["kind"]["missing"] == 1
+    expired = next(one for one in answer["items"] if one["kind"] == "expired")
+    assert (expired["certificate"], expired["fingerprint"]) == ("crt-1", fingerprint(old))
+    levels = [one["level"] for one in answer["items"]]
+    assert levels == sorted(levels, key=["critical", "warning", "info"].index), "the worst comes first"
+
+
+def test_they_can_be_filtered_and_paged(client: httpx.Client, stage: Stage) -> None:
+    pem = stage.ca.issue("shop.example").certificate
+    for host in ("web1", "web2", "web3"):
+        stage.found(host, (pem, binding(pem)))
+    assert kinds(client, "?server=web2") == ["not_managed"]
+    assert kinds(client, "?level=critical") == []
+    assert kinds(client, "?service=nginx&text=SHOP.example") == ["not_managed"] * 3
+    assert kinds(client, "?service=apache") == []
+    assert kinds(client, "?kind=not_managed&limit=2") == ["not_managed"] * 2
+    first = client.get("/api/v1/findings?limit=2").json()
+    rest = client.get(f"/api/v1/findings?limit=2&after={first['next']}").json()
+    assert [one["server"] for one in first["items"] + rest["items"]] == ["web1", "web2", "web3"]
+    assert (rest["next"], rest["total"]) == (None, 3)
+    for wrong in ("?level=terrible", "?kind=x", "?limit=0", "?after=-1", "?text="):
+        assert client.get(f"/api/v1/findings{wrong}").status_code == 422
+
+
+def test_what_is_served_is_held_against_the_disk_and_shown_with_the_place(
+    client: httpx.Client, stage: Stage
+) -> None:
+    before = stage.ca.issue("shop.example", start=-60 * DAY).certificate
+    pem = stage.ca.issue("shop.example").certificate
+    alien = stage.ca.issue("alien.example").certificate
+    for served, cause in (
+        (seen(pem), "in_sync"),
+        (seen(before), "not_reloaded"),
+        (seen(before, by="caddy"), "served_by_another"),
+        (seen(alien), "served_by_another"),
+        (seen(None), "not_served"),
+    ):
+        one = {**binding(pem), "served": served, "problems": [{"kind": cause, "message": "of the run"}]}
+        extra = [
+            (shown, {**binding(shown, f"/{n}.pem"), "listeners": []})
+            for n, shown in enumerate((before, alien))
+        ]
+        stage.found("web1", (pem, one), *extra)
+        (place,) = client.get("/api/v1/certificates/1").json()["places"][:1]
+        assert place["difference"]["cause"] == cause, place
+        found = client.get("/api/v1/findings?text=sites-enabled").json()["items"]
+        told = [item["sentence"] for item in found if item["kind"] == cause]
+        assert told == ([] if cause == "in_sync" else [place["difference"]["sentence"]]), "each once"
+
+
+def test_a_file_that_somebody_has_overwritten_is_told_where_the_place_is_ours(
+    client: httpx.Client, stage: Stage
+) -> None:
+    key = stage.one_certificate()
+    claim = stage.renewing()
+    with stage.database.write() as session:  # as if the renewal had brought a version with a key
+        version = certificates.by_key(session, key).current
+        assert version is not None
+        stage_fingerprint = version.fingerprint
+        session.connection().exec_driver_sql("UPDATE version SET sealed_key = 'x'")
+    stage.report(claim)
+    other = stage.ca.issue("evil.example").certificate
+    stage.found("web1", (other, {**binding(other), "served": seen(other)}))
+    (one,) = [o for o in client.get("/api/v1/findings").json()["items"] if o["kind"] == "overwritten"]
+    assert stage_fingerprint[:16] in one["sentence"]
+    assert fingerprint(other)[:16] in one["sentence"]
+    assert one["level"] == "warning"
+
+
+def test_servers_that_nobody_looked_at_or_reached_are_findings(client: httpx.Client) -> None:
+    assert client.post("/api/v1/scan", json={"servers": ["web1"]}).status_code == 202
+    assert kinds(client) == ["never_scanned"]
+
+
+def test_ten_thousand_places_are_told_in_seconds(client: httpx.Client, stage: Stage) -> None:
+    pem = stage.ca.issue("shop.example").certificate
+    for number in range(20):
+        rows = [(pem, binding(pem, f"/etc/ssl/{n}.pem", names=(f"n{n}.example",))) for n in range(500)]
+        stage.found(f"web{number:02}", *rows)
+    start = time.monotonic()
+    answer = client.get("/api/v1/findings?limit=200", timeout=60).json()
+    assert answer["total"] == 10_000
+    assert time.monotonic() - start < 15
+
+
+def test_many_places_on_one_server_that_all_show_another_certificate_are_told_in_seconds(
+    stage: Stage,
+) -> None:
+    pem, old = stage.ca.issue("shop.example").certificate, stage.ca.issue("shop.example").certificate
+    rows = [(pem, {**binding(pem, f"/etc/ssl/{n}.pem"), "served": seen(old)}) for n in range(3000)]
+    stage.found("web1", *rows, (old, binding(old, "/etc/ssl/old.pem")))
+    with stage.database.read() as session:
+        start = time.monotonic()
+        found = findings.findings(session, stage.clock(), Wanted(kind=Kind.SERVED_BY_ANOTHER))
+        assert len(found) == 3000
+        assert time.monotonic() - start < 15
+
+
+# -- the command line
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_the_command_line_lists_what_is_known(stage: Stage) -> None:
+    pem = stage.ca.issue("shop.example").certificate
+    stage.found("web1", (pem, binding(pem)))
+    told = stage.command("findings").stdout
+    assert "* warning not_managed: web1 nginx /etc/nginx/sites-enabled/shop:7 (shop.example)" in told
+    assert "-> adopt it" in told
+    (one,) = json.loads(stage.command("findings", "--json").stdout)
+    assert (one["kind"], one["server"]) == ("not_managed", "web1")
+    (row,) = rows(stage.command("findings", "--csv", "--level", "warning").stdout)
+    assert (row["what"], row["kind"], row["line"], row["names"]) == (
+        "finding",
+        "not_managed",
+        "7",
+        "shop.example",
+    )
+    assert (
+        stage.command("findings", "--kind", "expired").stdout.strip()
+        == "nothing is wrong, as far as is known"
+    )
+
+
+def test_no_cell_of_a_csv_is_a_formula_and_nothing_steers_the_terminal(stage: Stage) -> None:
+    pem = stage.ca.issue("shop.example").certificate
+    for number, formula in enumerate(FORMULAS):
+        one = binding(pem, f"/etc/{number}", names=(formula, '";=1', "\x1b[2J\u202e"))
+        one["config_file"] = formula
+        one["problems"] = [{"kind": formula, "message": formula + "\n=1"}]
+        stage.found(f"web{number}", (pem, one))
+    told = stage.command("findings", "--csv").stdout
+    found = rows(told)
+    assert len(found) >= 2 * len(FORMULAS)
+    for row in found:
+        for cell in row.values():
+            assert not cell.strip().startswith(("=", "+", "-", "@", "\uff1d", "|", "%")), cell
+            assert cell.isprintable(), cell
+    for words in (("findings",), ("findings", "--csv"), ("findings", "--json"), ("deployments",)):
+        shown = stage.command(*words)
+        assert shown.returncode == 0, shown.stderr
+        assert not any(mark in shown.stdout for mark in ("\x1b", "\u202e", "\0")), words
+
+
+def test_a_scan_that_nobody_would_carry_out_is_refused_with_the_remedy(stage: Stage) -> None:
+    done = stage.command("scan")
+    assert done.returncode == 1
+    assert str(stage.port) in done.stderr
+    assert "notafter serve" in done.stderr
+    assert "--no-wait" in done.stderr
+    assert json.loads(stage.command("jobs", "--json").stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("findings", "--server", "nobody"), "no server 'nobody'"),
+        (("findings", "--json", "--csv"), "choose one"),
+        (("scan", "-v;"), "No such option"),
+        (("findings", "--level", "bad"), "'bad' is not one of"),
+    ],
+)
+def test_bad_input_is_named(stage: Stage, arguments: tuple[str, ...], told: str) -> None:
+    done = stage.command(*arguments)
+    assert done.returncode != 0
+    assert told in done.stderr
+
+
+def test_a_scan_waits_for_its_end_and_reports_what_it_could_not_reach(stage: Stage) -> None:
+    stage.inventory.write_text(json.dumps({"servers": {"hosts": {"gone": {"ansible_host": "192.0.2.1"}}}}))
+    inventory = json.loads(stage.inventory.read_text())
+    inventory["servers"]["vars"] = {"ansible_ssh_common_args": "-o ConnectTimeout=1"}
+    stage.inventory.write_text(json.dumps(inventory))
+    with stage.serve():
+        wait_for(lambda: stage.command("scan", "--timeout", "60", "--csv").returncode in {0, 1})
+        done = stage.command("scan", "gone", "--timeout", "90")
+    assert done.returncode == 1, "somebody who asks in a script must hear that it failed"
+    assert "not_reachable: gone" in done.stdout
+    assert "What nobody manages" in done.stdout
+    assert "failed" in done.stderr
