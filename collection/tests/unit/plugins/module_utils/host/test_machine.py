@@ -189,7 +189,7 @@ def test_this_very_process_is_seen_in_the_real_proc(tmp_path: Path) -> None:
 
 
 def test_a_kind_of_server_that_nobody_knows_is_named() -> None:
-    with pytest.raises(HostError, match="no kind of server is called 'iis'; known: apache, .*, nginx, "):
+    with pytest.raises(HostError, match=r"no kind of server is called 'iis'; known: apache, .*, nginx, "):
         services.get("iis")
 
 
