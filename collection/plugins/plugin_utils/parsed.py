@@ -55,6 +55,10 @@ class Parsed:
         if _MISSING is not None:
             raise AnsibleError(missing_required_lib("cryptography", reason="on the controller")) from _MISSING
         self.error: str | None = None
+        with _quiet():
+            self._take_apart(pem)
+
+    def _take_apart(self, pem: str | bytes) -> None:
         self.der = self._attempt("it is no PEM", lambda: _der(pem))
         self.fingerprint = None if self.der is None else hashlib.sha256(self.der).hexdigest()
         self.certificate = self._attempt(
@@ -65,13 +69,17 @@ class Parsed:
         self.serial = self._read("its serial number", lambda one: _hex(one.serial_number))
         self.not_before = self._read("its validity", lambda one: one.not_valid_before_utc)
         self.not_after = self._read("its validity", lambda one: one.not_valid_after_utc)
-        self.key_type = self._read("its key", lambda one: _key_type(one.public_key()))
-        self.public_key = self._read("its key", lambda one: _public_bytes(one.public_key()))
-        self.key_bits = self._read("its key", lambda one: _key_bits(one.public_key()))
+        key = self._read("its key", lambda one: one.public_key())
+        self.key_type = None if key is None else _key_type(key)
+        self.key_bits = None if key is None else _key_bits(key)
+        self.public_key = (
+            None if key is None else self._attempt("its key cannot be read", lambda: _public_bytes(key))
+        )
         self.common_name = self._read("its subject", _common_name)
         stated = self._read("its names", _stated_names) or []
-        self.names = _unique(name.lower() for name in stated if usable(name))
-        self.odd_names = [text_of(name) for name in stated if not usable(name)]
+        fit = {name for name in stated if usable(name)}
+        self.names = _unique(name.lower() for name in stated if name in fit)
+        self.odd_names = [text_of(name) for name in stated if name not in fit]
 
     def _attempt(self, what: str, read: t.Callable[[], _T]) -> _T | None:
         value, error = _attempt(read)
@@ -104,7 +112,8 @@ class Parsed:
         issuer, certificate = self.certificate, other.certificate
         if issuer is None or certificate is None:
             return False
-        return _attempt(lambda: certificate.verify_directly_issued_by(issuer))[1] is None
+        with _quiet():
+            return _attempt(lambda: certificate.verify_directly_issued_by(issuer))[1] is None
 
     def self_signed(self) -> bool:
         return self.certificate is not None and self.subject == self.issuer and self.issued(self)
@@ -142,16 +151,22 @@ class Parsed:
         return []
 
 
+@contextlib.contextmanager
+def _quiet() -> t.Iterator[None]:
+    """What a certificate is warned for, such as a serial number that is too long, is kept and not judged."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _attempt(read: t.Callable[[], _T]) -> tuple[_T | None, str | None]:
     """What reading gives, and why it gives nothing."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # such as a serial number that is too long: kept, not judged
-        try:
-            return read(), None
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # noqa: BLE001 - the parser is native code: even its panics are data
-            return None, str(error) or type(error).__name__
+    try:
+        return read(), None
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - the parser is native code: even its panics are data
+        return None, str(error) or type(error).__name__
 
 
 def covers(stated: t.Collection[str], name: str) -> bool:
@@ -241,6 +256,8 @@ def usable(name: str) -> bool:
 
 
 def is_address(text: str) -> bool:
+    if ":" not in text and not text[-1:].isdigit():
+        return False
     with contextlib.suppress(ValueError):
         ipaddress.ip_address(text)
         return True
@@ -271,6 +288,8 @@ def _iso(moment: datetime.datetime | None) -> str | None:
 
 def text_of(value: str, limit: int = _TEXT_LIMIT) -> str:
     """A stranger's text without signs that nobody can see: those are written as their codes."""
+    if len(value) <= limit and value.isascii() and value.isprintable():
+        return value
     return "".join(
         sign if sign.isascii() and sign.isprintable() else _spelled(sign) for sign in value[:limit]
     ) + ("…" if len(value) > limit else "")
