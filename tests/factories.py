@@ -96,9 +96,10 @@ def scan_result(*pems_and_bindings: tuple[str | None, dict[str, object]]) -> dic
         "server": {"hostname": "web1", "kernel": "6.1", "services": [{"name": "nginx", "version": "1.22"}]},
         "bindings": [one for _, one in pems_and_bindings],
         "certificates": {
-            fingerprint(pem): {"pem": pem, "chain_pem": "", "error": None}
+            fingerprint(pem): {"pem": pem, "chain": None, "error": None}
             for pem, _ in pems_and_bindings
             if pem
         },
+        "chains": {},
         "unresolved": [],
     }

@@ -80,6 +80,11 @@ certificates:
   returned: success
   type: dict
   sample: {"9f86d081884c7d65": {"names": ["shop.example.com"]}}
+chains:
+  description: The chains above the certificates, each once; the C(chain) of a certificate is a name of this table.
+  returned: success
+  type: dict
+  sample: {"0a1b": "-----BEGIN CERTIFICATE-----"}
 left_out:
   description: How many bindings had no room in the result; they may be the missing ones.
   returned: when the result was cut

@@ -8,16 +8,16 @@ from __future__ import annotations
 import itertools
 import typing as t
 
+from .bounds import RESULT_LIMIT, bounded
 from .difference import differences
 from .parsed import Parsed, Problem, covers, pem_of, problem, public_key_of, split, text_of
 
 if t.TYPE_CHECKING:
     import datetime
 
-RESULT_LIMIT = 600_000  # ansible-runner empties a result of more than 700,000 characters without a word
 _NAMED = 5
 
-__all__ = ["Parsed", "bounded", "check_bundle", "complete", "covers", "describe", "split"]
+__all__ = ["RESULT_LIMIT", "Parsed", "bounded", "check_bundle", "complete", "covers", "describe", "split"]
 
 
 def describe(pem: str | bytes) -> dict[str, t.Any]:
@@ -70,6 +70,7 @@ def complete(found: t.Mapping[str, t.Any], now: datetime.datetime) -> dict[str, 
     Names that a server takes from the certificates themselves are filled in here.
     """
     chains = {name: _issuers(text) for name, text in _table(found, "chains").items()}
+    ended = {name: _ended(chain, now) for name, chain in chains.items()}
     parsed = _parsed(found)
     bindings = [_binding(row) for row in _rows(found, "bindings")]
     told = [_warning(row) for row in _rows(found, "warnings")]
@@ -89,8 +90,9 @@ def complete(found: t.Mapping[str, t.Any], now: datetime.datetime) -> dict[str, 
         if not links[fingerprint, chain]:
             message = f"the issuer of the certificate ({leaf.issuer}) is not in its file"
             binding["problems"].append(problem("chain_incomplete", message))
-        if chain in chains and (links[fingerprint, chain] or fingerprint not in best):
-            best[fingerprint] = "".join(pem_of(one.der) for one in chains[chain] if one.der)
+        binding["problems"] += ended.get(chain, [])
+        if chains.get(chain) and (links[fingerprint, chain] or fingerprint not in best):
+            best[fingerprint] = chain
     told_apart = differences(bindings, parsed, _table(found, "server"))
     for binding, difference in zip(bindings, told_apart, strict=True):
         binding["problems"] += [difference] if difference is not None else []
@@ -98,9 +100,13 @@ def complete(found: t.Mapping[str, t.Any], now: datetime.datetime) -> dict[str, 
         "server": dict(_table(found, "server")),
         "bindings": bindings,
         "certificates": {
-            fingerprint: {"pem": pem_of(leaf.der or b""), "chain_pem": best.get(fingerprint)}
+            fingerprint: {"pem": pem_of(leaf.der or b""), "chain": best.get(fingerprint)}
             | {key: value for key, value in leaf.facts().items() if key != "fingerprint"}
             for fingerprint, leaf in parsed.items()
+        },
+        "chains": {
+            name: "".join(pem_of(one.der) for one in chains[name] if one.der)
+            for name in dict.fromkeys(best.values())
         },
         "warnings": told,
     }
@@ -131,6 +137,15 @@ def _judged(leaf: Parsed, binding: t.Mapping[str, t.Any], now: datetime.datetime
 
 def _issuers(text: t.Any) -> list[Parsed]:
     return [Parsed(one) for one in split(text)] if isinstance(text, str) else []
+
+
+def _ended(chain: list[Parsed], now: datetime.datetime) -> list[Problem]:
+    """Issuers whose time is over; a root's is nobody's concern, for clients have their own."""
+    problems = []
+    for number, one in enumerate(chain, 1):
+        if one.subject != one.issuer:
+            problems += one.validity_problems(now, f"certificate {number} of the chain ({one.subject})")
+    return problems
 
 
 def _is_linked(leaf: Parsed, chain: list[Parsed]) -> bool:
@@ -173,48 +188,6 @@ def _fill_names(bindings: list[dict[str, t.Any]], parsed: t.Mapping[str, Parsed]
 def _shadowed(binding: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     message = "no handshake shows this certificate: others have its names"
     return {"file": binding["config_file"], "line": binding["line"], "message": message}
-
-
-def bounded(result: dict[str, t.Any], limit: int = RESULT_LIMIT) -> dict[str, t.Any]:
-    """A result that Ansible's callbacks let through: repeated chains go first, then the last bindings."""
-    if len(str(result)) <= limit:
-        return result
-    _drop_repeated_chains(result)
-    bindings, certificates = result["bindings"], result["certificates"]
-    left = limit - len(str({**result, "bindings": [], "certificates": {}}))
-    kept: dict[str, t.Any] = {}
-    for number, binding in enumerate(bindings):
-        fingerprint = binding["certificate"]
-        left -= len(str(binding)) + 2
-        if fingerprint in certificates and fingerprint not in kept:
-            kept[fingerprint] = certificates[fingerprint]
-            left -= len(str(kept[fingerprint])) + len(fingerprint) + 6
-        if left < 0:
-            result["left_out"] = len(bindings) - number
-            _tell(result, f"the result is too large: {result['left_out']} bindings are left out")
-            del bindings[number:]
-            break
-    used = {binding["certificate"] for binding in bindings}
-    result["certificates"] = {key: one for key, one in certificates.items() if key in used}
-    return result
-
-
-def _drop_repeated_chains(result: dict[str, t.Any]) -> None:
-    seen: set[str] = set()
-    left_out = 0
-    for entry in result["certificates"].values():
-        chain = entry["chain_pem"]
-        if chain in seen:
-            entry["chain_pem"] = None
-            left_out += 1
-        elif chain:
-            seen.add(chain)
-    if left_out:
-        _tell(result, f"the result is large: {left_out} chains that others have as well are left out")
-
-
-def _tell(result: dict[str, t.Any], message: str) -> None:
-    result["warnings"].append({"file": None, "line": None, "message": message})
 
 
 def _binding(row: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

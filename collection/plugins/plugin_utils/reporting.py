@@ -24,6 +24,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "server",
         "bindings",
         "certificates",
+        "chains",
         "unresolved",
         "left_out",
         "skipped",

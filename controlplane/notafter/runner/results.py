@@ -60,12 +60,13 @@ def deployed(host: str, result: Mapping[str, Any]) -> Outcome:
 def scanned(host: str, result: Mapping[str, Any]) -> Outcome:
     """Read the result of `certificate_scan_info`."""
     found = result.get("certificates") or {}
+    chains = result.get("chains") or {}
     return Scanned(
         host=host,
         server=_facts(result["server"]),
         bindings=tuple(_binding(one) for one in result["bindings"]),
         certificates={
-            fingerprint: FoundCertificate(str(one.get("pem") or ""), str(one.get("chain_pem") or ""))
+            fingerprint: FoundCertificate(str(one.get("pem") or ""), str(chains.get(one.get("chain")) or ""))
             for fingerprint, one in found.items()
             if _is_fingerprint(fingerprint)
         },

@@ -311,7 +311,7 @@ class TestComplete:
     def test_the_shape_is_the_contract_s(self, issue: Issue, authority: Made) -> None:
         made = issue("a.test", by=authority)
         result = certificates.complete(of(made, names=["a.test"]), NOW)
-        assert set(result) == {"server", "bindings", "certificates", "warnings"}
+        assert set(result) == {"server", "bindings", "certificates", "chains", "warnings"}
         (binding,) = result["bindings"]
         assert set(binding) == {
             "service",
@@ -328,7 +328,7 @@ class TestComplete:
         assert binding["problems"] == []
         assert set(result["certificates"][made.fingerprint]) == {
             "pem",
-            "chain_pem",
+            "chain",
             "names",
             "subject",
             "issuer",
@@ -339,7 +339,7 @@ class TestComplete:
             "error",
         }
         assert result["certificates"][made.fingerprint]["pem"] == made.pem
-        assert result["certificates"][made.fingerprint]["chain_pem"] == authority.pem
+        assert result["chains"][result["certificates"][made.fingerprint]["chain"]] == authority.pem
 
     def test_a_good_one_has_no_problem(self, issue: Issue, authority: Made) -> None:
         made = issue("a.test", "*.b.test", by=authority)
@@ -371,7 +371,7 @@ class TestComplete:
         answer["bindings"][0]["chain"] = None
         result = certificates.complete(answer, NOW)
         assert [kinds(one["problems"]) for one in result["bindings"]] == [["chain_incomplete"], []]
-        assert result["certificates"][made.fingerprint]["chain_pem"] == authority.pem
+        assert result["chains"][result["certificates"][made.fingerprint]["chain"]] == authority.pem
 
     def test_a_chain_of_somebody_else_is_none(self, issue: Issue, authority: Made) -> None:
         made = issue("a.test", by=authority)
@@ -431,7 +431,8 @@ class TestComplete:
         ],
     )
     def test_an_answer_of_another_shape_stops_nothing(self, answer: dict[str, t.Any]) -> None:
-        assert set(certificates.complete(answer, NOW)) == {"server", "bindings", "certificates", "warnings"}
+        keys = {"server", "bindings", "certificates", "chains", "warnings"}
+        assert set(certificates.complete(answer, NOW)) == keys
 
     @given(_JSON, _JSON, _JSON)
     def test_no_answer_of_a_hostile_host_makes_it_raise(self, one: t.Any, other: t.Any, key: t.Any) -> None:
@@ -456,25 +457,48 @@ class TestComplete:
 class TestBounded:
     """A result stays below what Ansible's callbacks let through, and says what was left out."""
 
-    def test_repeated_chains_go_first(self, issue: Issue, authority: Made) -> None:
-        made = [issue(f"{number}.test", by=authority) for number in range(20)]
+    def test_a_chain_is_sent_once_however_many_certificates_are_below_it(
+        self, issue: Issue, authority: Made
+    ) -> None:
+        answer = of(*(issue(f"{number}.test", by=authority) for number in range(20)))
+        answer["chains"] = {"above": authority.pem}
+        for binding in answer["bindings"]:
+            binding["chain"] = "above"
+        result = certificates.complete(answer, NOW)
+        assert result["chains"] == {"above": authority.pem}
+        assert {one["chain"] for one in result["certificates"].values()} == {"above"}
+
+    def test_the_largest_binding_goes_and_is_told(self, issue: Issue, authority: Made) -> None:
+        large = issue(*(f"{number}.large.test" for number in range(400)), by=authority)
+        made = [large, *(issue(f"{number}.test", by=authority) for number in range(10))]
         result = certificates.complete(of(*made), NOW)
-        size = len(str(result))
-        bounded = certificates.bounded(copy.deepcopy(result), size - 100)
-        assert len(bounded["bindings"]) == 20
-        assert sum(1 for one in bounded["certificates"].values() if one["chain_pem"]) == 1
+        bounded = certificates.bounded(copy.deepcopy(result), 24000)
+        assert len(str(bounded)) <= 24000
+        assert [one["line"] for one in bounded["bindings"]] == list(range(1, 11))
+        assert large.fingerprint not in bounded["certificates"]
+        assert bounded["left_out"] == 1
         assert bounded["warnings"][-1]["message"] == (
-            "the result is large: 19 chains that others have as well are left out"
+            "the result is too large: 1 bindings are left out, the largest is nginx, /etc/x:0"
         )
 
-    def test_then_the_last_bindings_go_and_their_number_is_told(self, issue: Issue, authority: Made) -> None:
+    def test_nothing_is_left_without_what_it_needs(self, issue: Issue, authority: Made) -> None:
         made = [issue(f"{number}.test", by=authority) for number in range(20)]
-        result = certificates.complete(of(*made), NOW)
-        bounded = certificates.bounded(copy.deepcopy(result), 12000)
-        assert len(str(bounded)) < 12000 + 500
-        assert 0 < len(bounded["bindings"]) < 20
-        assert {one["certificate"] for one in bounded["bindings"]} == set(bounded["certificates"])
-        assert f"{20 - len(bounded['bindings'])} bindings are left out" in bounded["warnings"][-1]["message"]
+        result = certificates.complete(of(*made, *made), NOW)
+        for limit in range(1000, len(str(result)), 3000):
+            bounded = certificates.bounded(copy.deepcopy(result), limit)
+            assert len(str(bounded)) <= max(limit, 1000)
+            assert {one["certificate"] for one in bounded["bindings"]} == set(bounded["certificates"])
+            assert {one["chain"] for one in bounded["certificates"].values()} == set(bounded["chains"])
+            assert len(bounded["bindings"]) + bounded["left_out"] == 40
+
+    def test_many_warnings_leave_room_for_what_was_found(self, issue: Issue) -> None:
+        answer = of(issue("a.test"))
+        answer["warnings"] = [{"file": "/etc/x", "line": 1, "message": "x" * 1000} for _turn in range(900)]
+        result = certificates.complete(answer, NOW)
+        assert len(str(result)) <= certificates.RESULT_LIMIT
+        assert len(result["bindings"]) == 1
+        assert result["warnings"][-1]["message"].endswith(" warnings are left out")
+        assert 50 < len(result["warnings"]) < 900
 
     def test_a_very_large_result_is_cut_in_linear_time(self) -> None:
         answer = of(*[GIVEN] * 20000)
