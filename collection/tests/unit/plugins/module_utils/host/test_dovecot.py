@@ -97,8 +97,8 @@ def test_certificate_and_key_are_found_with_their_listeners(conf: Dovecot) -> No
         ),
         (
             (
-                "protocols = imap\nservice imap-login {\n inet_listener imap {\n address = 192.0.2.1, localhost\n"
-                "port=1143\n }\n inet_listener imaps {\n haproxy = yes\n}\n}"
+                "protocols = imap\nservice imap-login {\n inet_listener imap {\n"
+                " address = 192.0.2.1, localhost\nport=1143\n }\n inet_listener imaps {\n haproxy = yes\n}\n}"
             ),
             ["192.0.2.1:1143/imap", "127.0.0.1:1143/imap"],
         ),
@@ -168,7 +168,8 @@ def test_a_key_in_the_configuration_never_passes(conf: Dovecot) -> None:
 
 def test_what_only_doveconf_knows_is_told(conf: Dovecot) -> None:
     conf.machine.program("doveconf")
-    told = "protocols = imap\nlisten = *\nssl_cert = </elsewhere.pem\n" + (
+    told = (
+        "protocols = imap\nlisten = *\nssl_cert = </elsewhere.pem\n"
         "service imap-login {\n  inet_listener imap {\n    port = 1143\n  }\n  protocol = imap\n}\n"
     )
     conf.machine.answers[("doveconf", "-c", conf.service.config)] = said(told)
