@@ -11,7 +11,7 @@ from tests.lab.fleet import Challenge
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tests.lab.fleet import Site
     from tests.lab.lab import Lab
@@ -65,7 +65,13 @@ def write(lab: Lab, sites: Iterable[Site], folder: Path, profile: str = "default
 
 
 def playbook(
-    lab: Lab, name: str, arguments: Sequence[str], *, check: bool = True, timeout: float = 900
+    lab: Lab,
+    name: str,
+    arguments: Sequence[str],
+    *,
+    check: bool = True,
+    timeout: float = 900,
+    extra: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Runs one of the project's playbooks in the lab's network, as a person would."""
     program = TREE / ".venv" / "bin" / "ansible-playbook"
@@ -73,6 +79,7 @@ def playbook(
         "ANSIBLE_CONFIG": str(TREE / "ansible.cfg"),
         "ANSIBLE_HOME": str(lab.folder / "ansible"),
         "PATH": f"{program.parent}:{os.environ['PATH']}",
+        **(extra or {}),
     }
     command = [str(program), str(TREE / "playbooks" / f"{name}.yml"), *arguments]
     return lab.run(command, check=check, env=env, timeout=timeout)
