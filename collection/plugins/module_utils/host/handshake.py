@@ -19,7 +19,7 @@ PROBE_LABEL = "notafter-probe"
 _LISTENER = re.compile(
     r"^(?P<address>\*|\[[0-9A-Fa-f:.]+\]|[0-9.]+|[A-Za-z0-9._-]*?):?(?P<port>[0-9]{1,5})(/(?P<protocol>[a-z0-9-]+))?$"
 )
-_HOST_NAME = re.compile(
+HOST_NAME = re.compile(
     r"^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$"
 )
 _SIGNATURES = {
@@ -84,7 +84,7 @@ def probe_name(name: str) -> Optional[str]:
     concrete = PROBE_LABEL + name[1:] if name.startswith("*.") else name
     if name.startswith("."):  # nginx: `.example.com` is example.com and *.example.com
         concrete = name[1:]
-    return concrete if _HOST_NAME.match(concrete) and len(concrete) <= 253 else None
+    return concrete if HOST_NAME.match(concrete) and len(concrete) <= 253 else None
 
 
 def endpoints(
@@ -270,5 +270,6 @@ def as_result(endpoint: Endpoint, served: Served, chain: bool = True) -> Dict[st
         "chain_pem": [ssl.DER_cert_to_PEM_cert(item) for item in served.chain] if chain else [],
         "protocol": served.protocol,
         "cipher": served.cipher,
+        "stapling": None,
         "seconds": round(served.seconds, 3),
     }
