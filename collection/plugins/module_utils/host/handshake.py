@@ -112,8 +112,8 @@ def _context(key_type: Optional[str]) -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # we look at what is served; whether it is right is judged later
     context.options |= getattr(ssl, "OP_LEGACY_SERVER_CONNECT", 0x4)  # we send nothing to what is old
-    if hasattr(ssl, "TLSVersion"):  # Python 3.7 and later
-        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    if hasattr(ssl, "TLSVersion"):  # novm: Python 3.7 and later
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED  # novm
     if key_type is None:
         context.set_ciphers("ALL:@SECLEVEL=0")
         return context

@@ -302,3 +302,20 @@ def test_a_listener_can_name_each_protocol(protocol: str) -> None:
     endpoint = handshake.listener(f"[::1]:25/{protocol}")
     assert endpoint == handshake.Endpoint("::1", 25, None, protocol)
     assert handshake.listener(endpoint.listener()) == endpoint
+
+
+def test_an_old_server_is_seen_as_well(made: Made, tmp_path: Path) -> None:
+    certificate, key = made.save(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.deprecated_call():
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1
+
+    def talk(connection: socket.socket) -> None:
+        context.wrap_socket(connection, server_side=True).close()
+
+    with peer(talk) as endpoint:
+        served = handshake.ask(endpoint, 5)
+    assert (served.protocol, served.fingerprint) == ("TLSv1", made.fingerprint), served.error
