@@ -31,7 +31,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "msg",
     ),
     "notafter.tls.certificate_deploy": ("deployments", "recovered", "changed", "skipped", "msg"),
-    "notafter.tls.certificate_probe_info": ("endpoints", "skipped", "msg"),
+    "notafter.tls.certificate_probe_info": ("endpoints", "discovery", "skipped", "msg"),
 }
 #: A little less than the largest body that the control plane reads.
 MOST_BYTES = 1000 * 1024

@@ -33,6 +33,12 @@ class ServerShort(Output):
 class Server(ServerShort):
     """A server with what the last scan saw."""
 
+    #: Which machine it was when it was last seen; the name is only what the inventory calls it.
+    machine_id: str | None
+    booted_at: datetime | None
+    same_as: str | None
+    left_at: datetime | None
+    former_names: list[dict[str, Any]]
     facts: dict[str, Any]
     findings: list[dict[str, Any]]
     warnings: list[str]
@@ -60,6 +66,11 @@ def detail(desk: ServiceDep, _: Caller, name: str) -> Server:
         row = servers.by_name(session, name)
         return Server(
             **_short(row),
+            machine_id=row.machine_id,
+            booted_at=row.booted_at,
+            same_as=servers.get(session, row.same_as_id).name if row.same_as_id is not None else None,
+            left_at=row.left_at,
+            former_names=row.former_names,
             facts=row.facts,
             findings=row.problems,
             warnings=[_warning(one) for one in row.warnings],

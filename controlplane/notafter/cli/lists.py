@@ -9,7 +9,7 @@ from notafter.app.rooms import clock
 from notafter.cli.answer import AsJson, rooms, show
 from notafter.domain.certificate import health
 from notafter.domain.deployment import Sync, sync
-from notafter.domain.difference import difference
+from notafter.domain.difference import View, difference
 from notafter.domain.renewal import why_due
 from notafter.domain.server import presence
 from notafter.store import certificates, deployments, jobs, servers
@@ -34,11 +34,7 @@ def list_certificates(as_json: AsJson = False) -> None:
 def list_deployments(as_json: AsJson = False) -> None:
     """List the places where certificates serve."""
     with rooms() as opened, opened.database.read() as session:
-        rows = [
-            _deployment(session, place)
-            for row in certificates.page(session, 0, _ALL)
-            for place in row.deployments
-        ]
+        rows = [_deployment(session, place, view) for place, view in deployments.survey(session)]
     show(rows, as_json)
 
 
@@ -77,7 +73,7 @@ def _certificate(session: Session, row: CertificateRow, now: datetime) -> dict[s
     }
 
 
-def _deployment(session: Session, row: DeploymentRow) -> dict[str, Any]:
+def _deployment(session: Session, row: DeploymentRow, view: View) -> dict[str, Any]:
     return {
         "deployment": row.key,
         "certificate": row.certificate.key,
@@ -85,7 +81,7 @@ def _deployment(session: Session, row: DeploymentRow) -> dict[str, Any]:
         "service": row.service,
         "path": row.path,
         "sync": sync(deployments.facts(session, row)).value,
-        "difference": difference(deployments.view(session, row)).sentence,
+        "difference": difference(view).sentence,
         "live": row.live_fingerprint or row.file_fingerprint,
         "verified": row.verified_at,
         "problem": row.last_problem,

@@ -82,7 +82,8 @@ def _is_partial(result: Mapping[str, Any]) -> bool:
 
 
 def probed(host: str, result: Mapping[str, Any]) -> Outcome:
-    """Read the result of `certificate_probe_info`."""
+    """Read the result of `certificate_probe_info`; a search of networks says nothing about places."""
+    points = () if result.get("discovery") else result["endpoints"]
     return Probed(
         host=host,
         endpoints=tuple(
@@ -95,7 +96,7 @@ def probed(host: str, result: Mapping[str, Any]) -> Outcome:
                 listener=_listener(one),
                 name=_optional(one.get("name")),
             )
-            for one in result["endpoints"]
+            for one in points
         ),
     )
 

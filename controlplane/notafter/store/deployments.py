@@ -80,7 +80,14 @@ def facts(session: Session, row: DeploymentRow) -> DeploymentFacts:
 
 def view(session: Session, row: DeploymentRow) -> View:
     """Return what the rule about differences looks at."""
-    beside = session.scalars(select(DeploymentRow).where(DeploymentRow.server_id == row.server_id))
+    beside: list[DeploymentRow] = []
+    shown = _shown_instead(row)
+    if shown:
+        query = select(DeploymentRow).where(
+            DeploymentRow.server_id == row.server_id,
+            DeploymentRow.file_fingerprint.in_(shown),
+        )
+        beside = list(session.scalars(query))
     return _view(row, versions.fingerprints(session, [row.certificate_id]), _by_file(beside))
 
 
@@ -149,11 +156,15 @@ def _issued(row: DeploymentRow) -> str | None:
 
 def _neighbours(row: DeploymentRow, beside: Beside) -> Iterator[Neighbour]:
     """Return the other places whose certificate was seen here."""
-    shown = {one["fingerprint"] for one in row.served} - {row.file_fingerprint, None}
-    for fingerprint in shown:
+    for fingerprint in _shown_instead(row):
         for other in beside.get((row.server_id, fingerprint), [])[:_MOST_NEIGHBOURS]:
             place = f"{other.service} ({other.config_file}:{other.line})"
             yield Neighbour(fingerprint, tuple(other.listeners), tuple(other.names), place)
+
+
+def _shown_instead(row: DeploymentRow) -> set[str]:
+    """Return what the host's own listeners showed there that is not what lies in the file."""
+    return {one["fingerprint"] for one in row.served if one["fingerprint"]} - {row.file_fingerprint}
 
 
 def _running(row: DeploymentRow) -> bool:

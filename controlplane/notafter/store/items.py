@@ -104,6 +104,12 @@ def open_of_server(session: Session, server_id: int) -> bool:
     return session.scalar(query.limit(1)) is not None
 
 
+def about(session: Session, deployment_id: int) -> bool:
+    """Tell whether any job was ever about a deployment."""
+    query = select(ItemRow.id).where(ItemRow.deployment_id == deployment_id)
+    return session.scalar(query.limit(1)) is not None
+
+
 def of_server(session: Session, server_id: int) -> Sequence[ItemRow]:
     """Return all items that are about a server."""
     return session.scalars(select(ItemRow).where(ItemRow.server_id == server_id)).all()

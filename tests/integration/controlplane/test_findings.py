@@ -252,3 +252,32 @@ def test_a_scan_waits_for_its_end_and_reports_what_it_could_not_reach(stage: Sta
     assert "not_reachable: gone" in done.stdout
     assert "What nobody manages" in done.stdout
     assert "failed" in done.stderr
+
+
+def test_a_view_from_outside_of_another_file_says_nothing_of_this_one(
+    client: httpx.Client, stage: Stage
+) -> None:
+    old, new = stage.ca.issue("shop.example").certificate, stage.ca.issue("shop.example").certificate
+    stage.found("web1", (old, binding(old)))
+    outside = {
+        "address": "192.0.2.1",
+        "port": 443,
+        "name": "shop.example",
+        "state": "served",
+        "fingerprint_sha256": fingerprint(old),
+    }
+    body = {
+        "run": "0" * 32,
+        "outcomes": [
+            {
+                "number": 0,
+                "host": "web1",
+                "module": "notafter.tls.certificate_probe_info",
+                "result": {"endpoints": [outside]},
+            }
+        ],
+    }
+    assert client.post("/api/v1/runs", json=body).json()["recorded"] == 1
+    assert kinds(client, "?kind=differs_outside") == []
+    stage.found("web1", (new, binding(new)))
+    assert kinds(client, "?kind=differs_outside") == []

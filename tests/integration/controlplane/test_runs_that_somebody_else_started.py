@@ -221,3 +221,6 @@ def test_what_was_seen_from_outside_by_hand_is_held_against_the_hosts_own_view(
     elsewhere = {**seen(other), "port": 8443}
     tell(client, outcome("web1", {"endpoints": [elsewhere]}, PROBE), run="c" * 32)
     assert client.get("/api/v1/findings?kind=differs_outside").json()["items"] == []
+    search = {"endpoints": [seen(other)], "discovery": {"asked": 9}}
+    tell(client, outcome("web1", search, PROBE), run="d" * 32)
+    assert client.get("/api/v1/findings?kind=differs_outside").json()["items"] == [], "it looked for anything"

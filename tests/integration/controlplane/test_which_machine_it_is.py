@@ -120,6 +120,8 @@ def test_one_machine_under_two_names_has_one_set_of_places(stage: Stage) -> None
         fleet.look("web1", MACHINE)
     assert fleet.places() == {"web1": ["/etc/ssl/shop.pem"]}
     assert fleet.told() == {Kind.SAME_MACHINE: ["alias"]}
+    with stage.database.read() as session:
+        assert servers.by_name(session, "alias").same_as_id == servers.by_name(session, "web1").id
     fleet.inventory("alias")
     fleet.look("alias", MACHINE)
     assert (fleet.names(), fleet.told()) == (["alias"], {}), "the name that stays is the machine's"

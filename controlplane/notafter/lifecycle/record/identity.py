@@ -64,8 +64,8 @@ def _same(session: Session, named: ServerRow, row: ServerRow, now: datetime) -> 
             f"{named.name} is now the machine that we know as {row.name}: nothing was put on record;"
             " give both new names in the inventory, then scan again"
         )
-    adopted = any(place.adopted_at is not None for place in places)
-    if row.left_at is not None and not adopted and not items.open_of_server(session, row.id):
+    used = any(place.adopted_at is not None or items.about(session, place.id) for place in places)
+    if row.left_at is not None and not used and not items.open_of_server(session, row.id):
         _rename(session, named, row, now)
     else:
         named.same_as_id, named.machine_id = row.id, None

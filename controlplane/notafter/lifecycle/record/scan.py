@@ -134,6 +134,8 @@ def _place(  # noqa: PLR0913, PLR0917 -- a place, what was known of it, what was
     row.managed_by = place.managed_by
     row.problems = [{"kind": kind, "message": message} for kind, message in place.problems]
     row.absent_since = None
+    if place.fingerprint is not None and place.fingerprint != row.file_fingerprint:
+        row.outside = []  # it was held against another file
     row.file_fingerprint = place.fingerprint or row.file_fingerprint
     row.served = sights.rows(_told(sight, leaves) for sight in place.sights)
     session.flush()
