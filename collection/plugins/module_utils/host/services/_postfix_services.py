@@ -8,7 +8,7 @@ smtpd serves a listener itself. Where postscreen holds it, a client reaches the 
 """
 
 import os
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from ._netbase import Netbase, listener
 from ._postfix_maps import Chains, Served
@@ -51,7 +51,15 @@ class Services:
         for group, listeners in served.items():
             for one in group:
                 self._bind(one, list(dict.fromkeys(listeners)))
+        self._unserved({(one.certificate, one.key) for group in served for one in group})
         self._outgoing()
+
+    def _unserved(self, seen: Set[Tuple[Optional[str], Optional[str]]]) -> None:
+        """Certificates that main.cf names for the server and no service shows."""
+        for one in self._certificates(None, "smtpd"):
+            if (one.certificate, one.key) not in seen:
+                self.report.warning("no service shows this certificate", one.file, one.line)
+                self._bind(one, [])
 
     def _is_disabled(self, entry: Entry) -> bool:
         return any(one in ("*", entry.kind, "%s/%s" % (entry.name, entry.kind)) for one in self.disabled)
@@ -128,7 +136,7 @@ class Services:
         if role in ("smtp", "lmtp"):
             return found
         where = self.settings.place(("tls_server_sni_maps",), entry)
-        if not found and not values["smtpd_tls_cert_file" if role == "smtpd" else "tlsproxy_tls_cert_file"]:
+        if not found and not values["%s_tls_cert_file" % role] and entry is not None:
             self.report.warning("TLS is configured without a certificate: Postfix offers none", *place)
             return []
         return found + self.chains.by_name(values["tls_server_sni_maps"], where)

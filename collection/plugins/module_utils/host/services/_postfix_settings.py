@@ -27,6 +27,14 @@ for _role, _base in (("tlsproxy", "smtpd"), ("smtp", ""), ("lmtp", "")):
         _own = "$%s_tls_%skey_file" % (_base, _part) if _base else "$%s_tls_%scert_file" % (_role, _part)
         _DEFAULTS["%s_tls_%skey_file" % (_role, _part)] = _own
 
+_USED = (
+    *("inet_interfaces", "inet_protocols", "queue_directory", "master_service_disable"),
+    *("smtpd_use_tls", "smtpd_enforce_tls", "smtpd_tls_security_level", "smtpd_tls_wrappermode"),
+    *("smtpd_upstream_proxy_protocol", "postscreen_upstream_proxy_protocol", "tls_server_sni_maps"),
+    *("smtpd_tls_chain_files", "smtpd_tls_cert_file", "smtpd_tls_key_file", "smtpd_tls_eccert_file"),
+    *("smtpd_tls_eckey_file", "smtpd_tls_dcert_file", "smtpd_tls_dkey_file"),
+)
+
 Ask = Callable[[List[str]], Optional[str]]
 
 
@@ -55,8 +63,9 @@ class Settings:
         overrides = {} if entry is None else entry.overrides
         key = tuple(sorted((name, one.value) for name, one in overrides.items()))
         known = self._known.setdefault(key, {})
-        wanted = [name for name in names if name not in known]
-        if wanted:
+        if any(name not in known for name in names):
+            self.report.reader.tick()
+            wanted = list(dict.fromkeys([*names, *_USED]))  # all at once: a question costs a process
             known.update(self._told(wanted, key) or self._read(wanted, overrides))
         return {name: known.get(name, "") for name in names}
 

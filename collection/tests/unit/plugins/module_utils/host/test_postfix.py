@@ -107,7 +107,8 @@ def test_a_certificate_and_its_key_are_found(conf: Postfix) -> None:
 )
 def test_where_tls_is_offered(conf: Postfix, settings: str, listeners: list[str] | None) -> None:
     found = conf.found(f"smtpd_tls_cert_file = %C/one.pem\n{settings}\n")
-    assert found == ([] if listeners is None else [("one", [], listeners)])
+    assert found == [("one", [], listeners or [])]
+    assert ("no service shows this certificate" in conf.warned()) is (listeners is None)
 
 
 def test_options_of_a_service_override_for_it_alone(conf: Postfix) -> None:
