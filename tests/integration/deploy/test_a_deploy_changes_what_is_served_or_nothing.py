@@ -250,6 +250,20 @@ def test_two_certificates_that_claim_one_file_are_both_refused(nginx: Target) ->
     assert nginx.bytes_on_disk() == before
 
 
+def test_a_file_that_holds_neither_certificate_nor_key_is_never_overwritten(nginx: Target) -> None:
+    nginx.host.write("/etc/corpus.conf", "who writes a configuration may name any file\n")
+    before = nginx.served()
+    files = [
+        {"path": "/etc/corpus.conf", "kind": "key", "sha256": None} if file["kind"] == "key" else file
+        for file in nginx.wish()["files"]
+    ]
+    outcome = nginx.deploy(nginx.issue(), deployments=[nginx.wish(files=files)])
+    assert (outcome["state"], outcome["reason"]) == ("refused", "not_ours_to_write")
+    assert nginx.host.read("/etc/corpus.conf").startswith("who writes")
+    assert nginx.served() == before
+    nginx.host.run(["rm", "/etc/corpus.conf"])
+
+
 def test_a_path_that_climbs_is_refused(nginx: Target) -> None:
     wish = nginx.wish(files=[{"path": "/etc/ssl/../shadow", "kind": "key", "sha256": None}])
     outcome = nginx.deploy(nginx.issue(), deployments=[wish])

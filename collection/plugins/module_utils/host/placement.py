@@ -128,6 +128,10 @@ class Placement:
             content = transaction.read(entry["path"])
             if entry["kind"] in ("leaf", "fullchain", "combined") and content is not None:
                 self._note_disk(content)
+            if content is not None and content.strip() and b"-----BEGIN " not in content:
+                # A configuration may belong to less than root; whoever writes there must not be able
+                # to have root overwrite whatever he names.
+                raise Refused("not_ours_to_write", "%s holds neither certificate nor key" % entry["path"])
             expected = entry.get("sha256")
             if expected is None or content is None:
                 continue
