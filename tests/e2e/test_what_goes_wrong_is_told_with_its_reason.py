@@ -111,7 +111,9 @@ def test_a_scan_whose_result_is_too_large_says_so_and_takes_nothing_for_gone(sto
         host.run(["rm", NGINX_EXTRA])
     assert "not all of it" in story.job(job)["details"][0]["message"]
     assert any("left out" in told for told in story.plane.ask("GET", "/api/v1/servers/web1")["warnings"])
-    assert story.certificate("www")["places"] == known, "what did not fit is not gone"
+    verified = {"verified_at": None}  # it moves with each handshake
+    now = [{**place, **verified} for place in story.certificate("www")["places"]]
+    assert now == [{**place, **verified} for place in known], "what did not fit is not gone"
     again = scan(story, "web1")
     assert story.wait_for_job(again)["state"] == "succeeded"
     assert "not all of it" not in story.job(again)["details"][0]["message"]

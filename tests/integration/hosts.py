@@ -62,10 +62,25 @@ class Scanned:
             for listener, name in claimed
         ]
         answers = send(self.host, {"op": "probe", "endpoints": asked})["endpoints"]
-        return {
+        found = {
             place: answer["fingerprint_sha256"] or answer["error"]
             for place, answer in zip(claimed, answers, strict=True)
             if answer["fingerprint_sha256"] not in claimed[place]
+        }
+        return found or self._mistaken()
+
+    def _mistaken(self) -> dict[tuple[str, str | None], str]:
+        """Where all is well and the scan's own handshakes say that it is not.
+
+        Of a pair that no client gets both of, a scan says so and is right.
+        """
+        claims = self.endpoints()
+        return {
+            (binding["config_file"], ", ".join(binding["names"])): problem["message"]
+            for binding in self.bindings
+            for problem in binding["problems"]
+            if problem["kind"] in {"not_reloaded", "served_by_another"}
+            or (problem["kind"] == "not_served" and all(len(some) == 1 for some in claims.values()))
         }
 
 

@@ -65,6 +65,8 @@ def _wrong(
     for other in places.get(shown, [])[:_MOST_PLACES]:
         if sight["by"] is None and _answers(other, sight):
             told = f"{where} the certificate of {other['config_file']}:{other['line']} is shown"
+            if set(other["names"]) == set(binding["names"]):  # a pair, of which each has its kind of key
+                return problem("not_served", f"{told} to every client: see which ciphers are offered")
             return problem("served_by_another", f"{told}: change the names or listeners of one of the two")
     if sight["by"] is not None:
         told = f"{where} {text_of(str(sight['by']))} listens and shows {shown[:16]}, not {binding['service']}"

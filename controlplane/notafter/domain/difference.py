@@ -154,6 +154,9 @@ def _wrong(view: View, sight: Sight) -> Difference:
     other = next((one for one in view.neighbours if one.answers(sight)), None)
     if sight.by is not None:
         told = f"at {sight.where} {sight.by} answers with {shown}, not {view.service}: stop one of the two"
+    elif other is not None and set(other.names) == set(view.names):
+        told = f"at {sight.where} all clients get the certificate of {other.place}: look at the ciphers"
+        return Difference(Cause.NOT_SERVED, told, sight)
     elif other is not None:
         told = f"at {sight.where} the certificate of {other.place} is shown: give one of the two other names"
     elif not _may_be_former(view, sight):

@@ -61,6 +61,8 @@ def test_another_place_of_the_server_that_is_meant_to_be_shown_there_is_named() 
     found = difference(replace(VIEW, inside=seen, neighbours=(blog,)))
     assert found.cause is Cause.SERVED_BY_ANOTHER
     assert "/etc/nginx/default:9" in found.sentence
+    pair = difference(replace(VIEW, inside=seen, neighbours=(replace(blog, names=VIEW.names),)))
+    assert (pair.cause, "ciphers" in pair.sentence) == (Cause.NOT_SERVED, True)
     for elsewhere in (replace(blog, listeners=("*:8443",)), replace(blog, names=("blog.example",))):
         assert difference(replace(VIEW, inside=seen, neighbours=(elsewhere,))).cause is Cause.NOT_RELOADED
 

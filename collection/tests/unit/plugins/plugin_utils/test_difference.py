@@ -80,6 +80,14 @@ def test_another_place_of_the_host_that_answers_there_is_named_with_file_and_lin
     assert problem["kind"] == "not_reloaded", "a copy of the old file that serves elsewhere explains nothing"
 
 
+def test_of_a_pair_the_one_that_no_client_gets_is_told() -> None:
+    pair = binding(BLOG)
+    (problem, _) = differences([binding(NEW, sight(BLOG)), pair], PARSED, RUNS)
+    assert problem is not None
+    assert problem["kind"] == "not_served"
+    assert "ciphers" in problem["message"]
+
+
 def test_what_a_process_is_called_reaches_nobodys_terminal() -> None:
     (problem,) = differences([binding(NEW, sight(OLD, by="x\x1b[2J"))], PARSED, RUNS)
     assert problem is not None
