@@ -185,7 +185,7 @@ class Found:
                 if key == path or name not in self.reader.names(folder):
                     continue
                 found = self.report.materials.look(key)
-                if not found.has_key and not any(kind == "unreadable" for kind, _ in found.problems):
+                if not found.has_key and not any(kind == "unreadable" for kind, _message in found.problems):
                     continue
                 misfits = self.report.materials.fit(path, key)
                 if not misfits:

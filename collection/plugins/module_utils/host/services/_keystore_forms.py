@@ -191,7 +191,7 @@ def leaf_first(found: List[bytes]) -> List[bytes]:
     """Certificates of a heap without order: one that has signed none of the others comes first."""
     pairs = [names(one) for one in found]
     signers = {issuer for issuer, subject in pairs if issuer != subject}
-    leaf = next((one for one, (_, subject) in zip(found, pairs) if subject not in signers), None)
+    leaf = next((one for one, (_issuer, subject) in zip(found, pairs) if subject not in signers), None)
     if leaf is None:
         return found
     above = chain(leaf, by_subject(found))

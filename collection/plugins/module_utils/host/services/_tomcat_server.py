@@ -216,7 +216,7 @@ def version(home: str, reader: _reading.Reader) -> Optional[str]:
             text = stream.read(8192).decode("latin-1")
     except (_reading.Unreadable, _reading.Exhausted, OSError, ValueError, KeyError, RuntimeError):
         return None
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError):
+    except (zipfile.BadZipFile, zlib.error, EOFError):
         return None
     match = re.search(r"^server\.number=(\d+\.\d+\.\d+)", text, re.MULTILINE)
     return None if match is None else match.group(1)

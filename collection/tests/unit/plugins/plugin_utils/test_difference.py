@@ -68,12 +68,12 @@ def test_a_server_that_does_not_run_serves_nothing_and_that_is_no_news() -> None
 def test_another_place_of_the_host_that_answers_there_is_named_with_file_and_line() -> None:
     blog = binding(BLOG, names=())
     blog["config_file"], blog["line"] = "/etc/nginx/default", 9
-    (problem, _) = differences([binding(NEW, sight(BLOG)), blog], PARSED, RUNS)
+    (problem, _other) = differences([binding(NEW, sight(BLOG)), blog], PARSED, RUNS)
     assert problem is not None
     assert problem["kind"] == "served_by_another"
     assert "/etc/nginx/default:9" in problem["message"]
     elsewhere = {**blog, "listeners": ["*:8443"]}
-    (problem, _) = differences(
+    (problem, _other) = differences(
         [binding(NEW, sight(OLD)), {**elsewhere, "certificate": OLD.fingerprint}], PARSED, RUNS
     )
     assert problem is not None
@@ -82,7 +82,7 @@ def test_another_place_of_the_host_that_answers_there_is_named_with_file_and_lin
 
 def test_of_a_pair_the_one_that_no_client_gets_is_told() -> None:
     pair = binding(BLOG)
-    (problem, _) = differences([binding(NEW, sight(BLOG)), pair], PARSED, RUNS)
+    (problem, _other) = differences([binding(NEW, sight(BLOG)), pair], PARSED, RUNS)
     assert problem is not None
     assert problem["kind"] == "not_served"
     assert "ciphers" in problem["message"]

@@ -85,7 +85,7 @@ def test_entries_come_in_the_order_of_java_s_hashtable(issue: Issue) -> None:
 def test_pkcs12_with_and_without_a_password(issue: Issue, authority: Made) -> None:
     made = issue("a.test", by=authority)
     for data, password in (
-        (stores.pfx(made, "it's “odd” & ünlike"), "it's “odd” & ünlike"),
+        (stores.pfx(made, "it's \u201codd\u201d & \u00fcnlike"), "it's \u201codd\u201d & \u00fcnlike"),
         (stores.pfx(made, None), None),
     ):
         store = read(data, password)

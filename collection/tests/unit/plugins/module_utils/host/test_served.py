@@ -43,8 +43,8 @@ def answer(*certificates_and_bindings: tuple[Made, Found], addresses: tuple[str,
     """A scan's answer with these bindings."""
     return {
         "server": {"addresses": list(addresses)},
-        "bindings": [one for _, one in certificates_and_bindings],
-        "certificates": {made.fingerprint: {"pem": made.pem} for made, _ in certificates_and_bindings},
+        "bindings": [one for _made, one in certificates_and_bindings],
+        "certificates": {made.fingerprint: {"pem": made.pem} for made, _binding in certificates_and_bindings},
         "warnings": [],
     }
 
@@ -171,7 +171,7 @@ def test_a_listener_that_says_nothing_costs_its_share_and_no_more(issue: Issue, 
     made = issue("a.test")
     with Door(made, tmp_path).open(silent=True) as door:
         names = [f"n{number}.test" for number in range(4)]
-        rows = [(made, binding(made, [f"127.0.0.1:{door.port}"], names)) for _ in range(3)]
+        rows = [(made, binding(made, [f"127.0.0.1:{door.port}"], names)) for _turn in range(3)]
         rows += [(made, binding(made, [f"127.0.0.1:{door.port}"], [f"m{n}.test"])) for n in range(40)]
         found, start = answer(*rows), time.monotonic()
         served.look(found, {}, 1.0)
