@@ -14,6 +14,7 @@ import stat
 import time
 from typing import Dict, List, NamedTuple, Optional
 
+SMALL_LIMIT = 256 * 1024
 PEM_LIMIT = 1024 * 1024
 CONFIG_LIMIT = 8 * 1024 * 1024
 TOTAL_LIMIT = 512 * 1024 * 1024
@@ -98,6 +99,14 @@ def status(path: str) -> Optional[os.stat_result]:
         return os.stat(raw(path))
     except (OSError, ValueError):
         return None
+
+
+def small(path: str) -> str:
+    """The text of a small file that no scan counts, such as settings of systemd; "" where there is none."""
+    try:
+        return text(_read(raw(path), SMALL_LIMIT).data)
+    except (OSError, ValueError, Unreadable):
+        return ""
 
 
 class Reader:

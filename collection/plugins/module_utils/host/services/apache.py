@@ -240,12 +240,7 @@ def _words(instance: Instance) -> List[str]:
 def _envvars(path: str, known: Dict[str, str]) -> Dict[str, str]:
     """The variables that a file of shell assignments sets; its conditions are not followed."""
     found = dict(known, SUFFIX="")
-    try:
-        with open(path, "rb") as handle:
-            text = _reading.text(handle.read(256 * 1024))
-    except OSError:
-        return found
-    for line in text.splitlines():
+    for line in _reading.small(path).splitlines():
         match = _ASSIGNMENT.fullmatch(line)
         if match is None or (match.group(1) == "SUFFIX"):
             continue

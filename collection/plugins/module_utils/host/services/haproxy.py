@@ -214,13 +214,8 @@ def _split(value: str) -> List[str]:
 
 def _assignments(path: str) -> Dict[str, str]:
     """The NAME=VALUE lines of a file that systemd reads as an environment."""
-    try:
-        with open(path, "rb") as handle:
-            lines = _reading.text(handle.read(256 * 1024)).splitlines()
-    except OSError:
-        return {}
     found = {}
-    for line in lines:
+    for line in _reading.small(path).splitlines():
         name, equals, value = line.strip().partition("=")
         if equals and name.isidentifier():
             found[name] = " ".join(_split(value))

@@ -1,0 +1,4 @@
+/^re\.test$/ /etc/ssl/seed/a.pem
+if /x/
+!/y/ DUNNO
+endif
