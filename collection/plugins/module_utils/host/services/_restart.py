@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Restarts by systemd, for servers that read certificates only when they start."""
 
-from typing import Any, List
+from typing import Any, List, Optional
 
 from ..errors import HostError
 from ._machine import Process
@@ -17,14 +17,24 @@ class Restarts:
         self.name = name
         self.units: List[str] = []
 
-    def note(self, process: Process) -> str:
-        """The service that a process belongs to; without one nobody can say how it is started."""
-        unit: str = self.machine.unit(process) or ""
-        if not unit:
-            message = "%s must be started anew to load certificates, and process %d is no service of systemd"
-            raise HostError("cannot_restart", message % (self.name, process.pid))
+    def unit(self, process: Process) -> Optional[str]:
+        """The service whose main process this is; one started by hand only lies in somebody's service."""
+        unit: Optional[str] = self.machine.unit(process)
+        if unit is None:
+            return None
+        answer = self.machine.ask(["systemctl", "show", "--property=MainPID", unit], 10.0)
+        if answer is None or answer.stdout.strip() != b"MainPID=%d" % process.pid:
+            return None
         if unit not in self.units:
             self.units.append(unit)
+        return unit
+
+    def needed(self, process: Process) -> str:
+        """The same; without a service nobody can say how a process is started."""
+        unit = self.unit(process)
+        if unit is None:
+            message = "%s must be started anew to load certificates, and process %d is no service of systemd"
+            raise HostError("cannot_restart", message % (self.name, process.pid))
         return unit
 
     def commands(self, units: List[str]) -> List[List[str]]:

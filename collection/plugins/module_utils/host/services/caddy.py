@@ -163,7 +163,7 @@ class Caddy(Service):
             if asked:
                 commands.append(asked[0].again())
             else:
-                commands.extend(self._restarts.commands([self._restarts.note(one.process)]))
+                commands.extend(self._restarts.commands([self._restarts.needed(one.process)]))
         if not commands:
             commands = self._restarts.commands(self._restarts.units)
         return commands

@@ -143,16 +143,16 @@ class Lighttpd(Service):
             angel = [
                 parent for parent in self.machine.processes((_ANGEL,)) if parent.pid == one.process.parent
             ]
-            unit = self.machine.unit(one.process)
+            unit = self._restarts.unit(one.process)
+            alive += [unit] if unit is not None else []
             if angel:
                 commands.append(["kill", "-HUP", str(angel[0].pid)])
-            elif self._may_read_again(one):
-                by_systemd = self.machine.reload_by_systemd(one.process)
-                commands.append(by_systemd or ["kill", "-USR1", str(one.process.pid)])
+            elif not self._may_read_again(one):
+                commands.extend(self._restarts.commands([self._restarts.needed(one.process)]))
+            elif unit is not None and self.machine.reloads(unit):
+                commands.append(["systemctl", "reload", unit])
             else:
-                commands.extend(self._restarts.commands([self._restarts.note(one.process)]))
-            if unit is not None:
-                alive.append(self._restarts.note(one.process))
+                commands.append(["kill", "-USR1", str(one.process.pid)])
         return commands + self._restarts.commands([one for one in self._restarts.units if one not in alive])
 
     def _may_read_again(self, one: Instance) -> bool:

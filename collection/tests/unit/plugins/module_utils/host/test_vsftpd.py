@@ -116,6 +116,7 @@ def test_a_process_is_believed_in_what_it_was_started_with(ftp: Vsftpd) -> None:
         f"{ftp.machine.root}/bin/vsftpd",
         f"{ftp.folder}/one.conf",
         "-olisten_port=990",
+        "-osetproctitle_enable=NO",
         "-olisten=YES",
         "-olisten_ipv6=NO",
         "-olisten_address=-",
@@ -126,6 +127,8 @@ def test_a_process_is_believed_in_what_it_was_started_with(ftp: Vsftpd) -> None:
 def test_a_service_is_restarted_also_when_it_has_gone_down(ftp: Vsftpd) -> None:
     ftp.machine.with_systemd()
     ftp.machine.process(7, "vsftpd", "vsftpd", unit="vsftpd@a.service")
+    ftp.machine.process(8, "vsftpd", "vsftpd", "/etc/vsftpd.conf", "-olisten_address=-", unit="ssh.service")
+    ftp.machine.answers[("systemctl", "show", "--property=MainPID", "vsftpd@a.service")] = said("MainPID=7\n")
     assert ftp.service.reload_commands() == [["systemctl", "restart", "vsftpd@a.service"]]
     (ftp.machine.root / "proc/7/comm").write_text("gone\n")
     ftp.machine.answers[("systemctl", "is-failed")] = said()
@@ -136,7 +139,10 @@ def test_a_service_is_restarted_also_when_it_has_gone_down(ftp: Vsftpd) -> None:
 
 
 def test_a_process_of_nobodys_is_not_restarted(ftp: Vsftpd) -> None:
-    ftp.machine.process(7, "vsftpd", "vsftpd")
+    """Not even by the service from which somebody has started it."""
+    ftp.machine.with_systemd()
+    ftp.machine.process(7, "vsftpd", "vsftpd", unit="ssh.service")
+    ftp.machine.answers[("systemctl", "show", "--property=MainPID", "ssh.service")] = said("MainPID=1\n")
     with pytest.raises(HostError, match="process 7 is no service of systemd"):
         ftp.service.reload_commands()
 
