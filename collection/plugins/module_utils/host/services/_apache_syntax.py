@@ -15,6 +15,7 @@ BLANK = " \t\r\n\v\f"
 _INCLUDE_DEPTH = 40
 _FOLDER_LIMIT = 5000
 _LINES_LIMIT = 5000000
+_ZEROS_LIMIT = 100
 _USE_DEPTH = 20
 _WANTED = frozenset(
     "gnutlscertificatefile listen mdomain mdstoredir nssnickname servername serveralias "  # noqa: SIM905 - words in a row read best
@@ -69,11 +70,19 @@ class Host:
 
 
 def lines(text: str, file: str) -> List[Line]:
-    """The lines of a file; a backslash at the end of one joins the next to it."""
+    """The lines of a file; a backslash at the end of one joins the next to it.
+
+    To Apache a line ends at a zero byte, and it does not count such a line.
+    """
     found: List[Line] = []
     parts: List[str] = []
-    for number, ended in enumerate(text.split("\n"), 1):
+    uncounted = 0
+    for position, ended in enumerate(text.split("\n"), 1):
+        number = position - uncounted
         part = ended[:-1] if ended.endswith("\r") else ended
+        if "\0" in part:
+            part = part.partition("\0")[0]
+            uncounted += 1
         if part.endswith("\\"):
             parts.append(part[:-1])
             continue
@@ -129,20 +138,29 @@ class Reading:
         self._uses: List[str] = []
         self._left = _LINES_LIMIT
 
-    def file(self, path: str, host: Optional[Host] = None, place: Optional[Line] = None) -> None:
-        """Reads one file into the main server or into the virtual host that includes it."""
+    def file(self, path: str, host: Optional[Host] = None, place: Optional[Line] = None) -> bool:
+        """Reads one file into the main server or into the virtual host that includes it.
+
+        False where it is no text at all: then Apache would have stopped there.
+        """
         at = place or Line("", path, 0)
         if path in self._open or len(self._open) >= _INCLUDE_DEPTH:
             self.warn("%s includes itself or lies too deep" % path, at.file, at.number)
-            return
+            return True
         try:
             text = self.reader.config(path)
         except _reading.Unreadable as error:
             self.warn("%s is not read: %s" % (path, error.message), at.file, at.number)
-            return
+            return True
+        zeros = text.count("\0")
+        if zeros:
+            self.warn("%s has bytes in it that are no text" % path, at.file, at.number)
+        if zeros > _ZEROS_LIMIT:
+            return False
         self._open.append(path)
         self.obey(lines(text, path), host or self.main)
         self._open.pop()
+        return True
 
     def obey(self, found: List[Line], host: Host) -> None:
         """Obeys lines one after the other; sections must end where they began."""
@@ -296,7 +314,9 @@ class Reading:
             inner = waiting.pop()
             end = _reading.real(inner)
             if not os.path.isdir(_reading.raw(inner)):
-                self.file(inner, host, line)
+                if not self.file(inner, host, line):
+                    self.warn("%s is no folder of configurations" % path, line.file, line.number)
+                    return
             elif end not in entered:
                 entered.add(end)
                 waiting.extend(os.path.join(inner, name) for name in reversed(self.reader.names(inner)))

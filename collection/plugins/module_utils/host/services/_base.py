@@ -3,9 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What every kind of server promises."""
 
+import os
 import re
 from typing import Dict, List, Optional, Tuple
 
+from . import _reading
 from ._machine import Machine, Process
 from ._report import Report
 
@@ -31,6 +33,21 @@ class Service:
 
     def __init__(self, machine: Optional[Machine] = None) -> None:
         self.machine = machine or Machine()
+
+    def asked_for(self, report: Report, ending: str) -> List[str]:
+        """The files at the further places: files, patterns, or folders of files with an ending."""
+        found: List[str] = []
+        for pattern in self.paths:
+            before = len(found)
+            for path in report.reader.glob(_reading.tidy(pattern)):
+                if not os.path.isdir(_reading.raw(path)):
+                    found.extend([path] if _reading.status(path) is not None else [])
+                    continue
+                names = [name for name in report.reader.names(path) if name.endswith(ending)]
+                found.extend(os.path.join(path, name) for name in names)
+            if len(found) == before:
+                report.warning("nothing is found at %s" % pattern, pattern)
+        return found
 
     def masters(self) -> List[Process]:
         """The running masters, by process number; asked anew each time."""

@@ -67,6 +67,7 @@ class Binds:
         for section in self.sections:
             if section.kind == "global":
                 self._global(section)
+                self._stats_sockets(section)
             elif section.kind == "crt-store":
                 self._store(section)
             elif section.kind == "defaults":
@@ -85,6 +86,12 @@ class Binds:
                 self.extra = frozenset(line.words[1:])
             elif line.words[0] == "default-path":
                 self.origin = line.words[2] if value == "origin" and len(line.words) > 2 else value
+
+    def _stats_sockets(self, section: Section) -> None:
+        """`stats socket` takes an address and the parameters of a bind line."""
+        for line in section.lines:
+            if line.words[:2] == ["stats", "socket"]:
+                self._bind(line._replace(words=["bind"] + line.words[2:]), [], False)
 
     def _store(self, section: Section) -> None:
         base = {"crt-base": self.crt_base, "key-base": ""}

@@ -251,7 +251,7 @@ SECTIONS = frozenset(
 )
 _WANTED = frozenset(
     "bind crt-base default-path disabled enabled key-base load ssl-f-use "  # noqa: SIM905 - words in a row read best
-    "ssl-load-extra-del-ext ssl-load-extra-files".split()
+    "ssl-load-extra-del-ext ssl-load-extra-files stats".split()
 )
 _ENVIRONMENT = ("setenv", "presetenv", "unsetenv", "resetenv")
 

@@ -23,14 +23,15 @@ _NOT_MADE = ("off", "stderr", "memory:", "syslog:")
 
 INSIDE = {
     "main": ("http", "stream", "mail"),
-    "http": ("server",),
-    "stream": ("server",),
+    "http": ("server", "map"),
+    "stream": ("server", "map"),
     "mail": ("server",),
 }
 WANTED = frozenset(
     (
         "acme_certificate",
         "listen",
+        "protocol",
         "server_name",
         "ssl",
         "ssl_certificate",
@@ -114,7 +115,8 @@ def _folder_matches(folder: str, pattern: str) -> bool:
 class Tree:
     """One configuration with all that it includes, as far as certificates are concerned."""
 
-    def __init__(self, source: Any, main: str, report: Any) -> None:
+    def __init__(self, source: Any, main: str, report: Any, around: str = "main") -> None:
+        """With `around` another block than `main`, the file is one that is included there."""
         self.source = source
         self.prefix = os.path.dirname(main)
         self.proven = False  # whether nginx itself has just loaded every certificate with its key
@@ -124,7 +126,11 @@ class Tree:
         self._left = _INCLUDES_LIMIT
         self._parser = Parser(WANTED, INSIDE, self._include, self._warn)
         self.root = Block(Directive("main", [], main, 0))
-        self._read(main, self.root, None)
+        block = self.root
+        if around != "main":
+            block = Block(Directive(around, [], main, 0))
+            self.root.blocks.append(block)
+        self._read(main, block, None)
 
     def path(self, value: str) -> str:
         """A path of the configuration, which is relative to the folder of its first file."""
@@ -185,6 +191,12 @@ def _is_on_disk(dump: Dump, path: str) -> bool:
 
 def from_disk(report: Any, main: str) -> Tree:
     return Tree(Disk(report.reader), main, report)
+
+
+def from_part(report: Any, path: str) -> Tree:
+    """The tree of a file that is a whole configuration, or else one of those included inside of `http`."""
+    whole = from_disk(report, path)
+    return whole if whole.root.blocks else Tree(Disk(report.reader), path, report, "http")
 
 
 def made_by_a_test(tree: Tree) -> Optional[str]:

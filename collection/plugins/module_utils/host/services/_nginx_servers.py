@@ -8,12 +8,13 @@ import re
 from typing import Any, Dict, List, NamedTuple, Optional, Set
 
 from . import _reach, _reading
+from ._nginx_chosen import SNI, VARIABLE, Maps, variables_of
 from ._nginx_files import Tree
 from ._nginx_syntax import Block, Directive
 
 _PORTS_LIMIT = 256
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-_SNI = "ssl_server_name"
+#: The protocol of a mail server that names none, by its port, as ngx_mail_core_module knows them.
+_MAIL = {"25": "smtp", "587": "smtp", "110": "pop3", "143": "imap"}
 _HOST_CHARACTERS = re.compile(r"[a-z0-9_.-]+")
 
 
@@ -37,12 +38,13 @@ class Pair(NamedTuple):
 class Server:
     """One server block with what it takes from the block around it."""
 
-    def __init__(self, block: Block, around: Block, tree: Tree) -> None:
+    def __init__(self, block: Block, around: Block, maps: Maps) -> None:
         self.block = block
+        self.around = around
+        self.maps = maps
         self.kind = around.name
         self.file = block.opened_by.file
         self.line = block.opened_by.line
-        self.tree = tree
         certificates = block.all("ssl_certificate") or around.all("ssl_certificate")
         keys = block.all("ssl_certificate_key") or around.all("ssl_certificate_key")
         self.pairs = _pairs(certificates, keys)
@@ -53,8 +55,25 @@ class Server:
         self.unnamed: List[str] = []
 
     def setting(self, name: str) -> Optional[Directive]:
-        found = self.block.all(name)
+        """What the block says last, or the block around it."""
+        found = self.block.all(name) or self.around.all(name)
         return found[-1] if found else None
+
+    def is_tls(self, tls: Set[str]) -> bool:
+        """Whether TLS comes first on one of its listeners, over TCP or not."""
+        return any(listen.listener in tls or listen.tls for listen in self.listens)
+
+    def upgrades(self) -> Optional[Directive]:
+        """What makes a mail server offer STARTTLS, if anything does."""
+        starttls = self.setting("starttls") if self.kind == "mail" else None
+        return None if starttls is None or starttls.arguments == ["off"] else starttls
+
+    def protocol(self, listener: str) -> Optional[str]:
+        """The protocol that a mail server speaks before TLS."""
+        said = self.setting("protocol")
+        if said is not None and said.arguments:
+            return said.arguments[0]
+        return _MAIL.get(listener.rpartition(":")[2])
 
 
 def _pairs(certificates: List[Directive], keys: List[Directive]) -> List[Pair]:
@@ -77,7 +96,8 @@ class Servers:
 
     def report_bindings(self) -> None:
         for around in self.tree.root.blocks:
-            servers = [Server(block, around, self.tree) for block in around.blocks]
+            maps = Maps(around)
+            servers = [Server(block, around, maps) for block in around.blocks if block.name == "server"]
             for server in servers:
                 self._listens(server)
                 self._names(server)
@@ -94,9 +114,9 @@ class Servers:
                 server.listens.append(
                     Listen(
                         listener,
-                        always or "ssl" in words,
+                        always or "ssl" in words or "quic" in words,
                         "default_server" in words or "default" in words,
-                        "quic" in words,
+                        "quic" in words or "udp" in words,
                     )
                 )
         if not directives and server.kind == "http":
@@ -114,6 +134,9 @@ class Servers:
         return found
 
     def _names(self, server: Server) -> None:
+        """The names asked for in SNI; the name of a mail server is only what it calls itself."""
+        if server.kind == "mail":
+            return
         for directive in server.block.all("server_name"):
             for value in directive.arguments:
                 for name in self._spelled(value, directive):
@@ -173,18 +196,16 @@ class Servers:
         return list(seen.values())
 
     def _bind(self, server: Server, faces: List[_reach.Face], tls: Set[str]) -> None:
-        tls_here = any(listen.listener in tls or listen.quic for listen in server.listens)
-        upgrades = server.setting("starttls")
-        if upgrades is not None and upgrades.arguments != ["off"] and not tls_here:
-            self._warn("STARTTLS: no handshake at once, nothing is looked for there", upgrades)
-        elif not tls_here or server.refuses:
+        is_tls = server.is_tls(tls)
+        if server.refuses or not (is_tls or server.upgrades()):
             return
         if not server.pairs:
             self._warn("a TLS server without a certificate", server.block.opened_by)
             return
+        if server.upgrades() and not faces:
+            faces = self._faces_after_starttls(server)
         if not faces:
-            if tls_here:
-                self._warn("no handshake reaches this server: others have its names", server.block.opened_by)
+            self._warn(_why_unreached(server), server.block.opened_by)
             faces = [_reach.Face(server.names, [])]
         for directive in server.block.directives:
             if directive.name.startswith("ssl_certificate_by_lua"):
@@ -193,15 +214,36 @@ class Servers:
             for face in faces:
                 self._pair(server, pair, face)
 
+    @staticmethod
+    def _faces_after_starttls(server: Server) -> List[_reach.Face]:
+        plain = [listen.listener for listen in server.listens if not listen.tls and not listen.quic]
+        asked = [(listener, server.protocol(listener)) for listener in plain]
+        listeners = ["%s/%s" % one for one in asked if one[1] in ("imap", "pop3", "smtp")]
+        return [_reach.Face([], listeners)] if listeners else []
+
     def _pair(self, server: Server, pair: Pair, face: _reach.Face) -> None:
-        values = [pair.certificate] + ([pair.key] if pair.key is not None else [])
-        unresolved = [why for why in (_unresolved(value) for value in values) if why]
+        values = [pair.certificate, pair.certificate if pair.key is None else pair.key]
+        variables = variables_of(values)
+        if server.maps.know(variables):
+            for choice in server.maps.choices(values, face.names):
+                self._chosen(server, pair, _reach.Face(choice.names, face.listeners), choice.values)
+            return
+        unresolved = [why for why in map(_unresolved, dict.fromkeys(values)) if why]
         if unresolved:
             self._write(server, pair, face, None, unresolved)
-        elif any(_VARIABLE.search(value) for value in values):
+        elif variables:
             self._by_name(server, pair, face)
         else:
-            self._write(server, pair, face, "", [])
+            self._write(server, pair, face, values, [])
+
+    def _chosen(self, server: Server, pair: Pair, face: _reach.Face, values: Optional[List[str]]) -> None:
+        """What a map leads to, which may again be no file."""
+        if values is None:
+            why = "%s: which file it is for these names is known to nginx alone" % pair.certificate
+            self._write(server, pair, face, None, [why])
+            return
+        unresolved = [why for why in map(_unresolved, dict.fromkeys(values)) if why]
+        self._write(server, pair, face, None if unresolved else values, unresolved)
 
     def _by_name(self, server: Server, pair: Pair, face: _reach.Face) -> None:
         """A file for each name asked for: the folder says which names there are."""
@@ -213,32 +255,46 @@ class Servers:
         if not found:
             self._write(server, pair, face, None, ["no file fits %s" % pair.certificate])
         for name in found:
-            self._write(server, pair, _reach.Face([name], face.listeners), name, [])
+            values = [_filled(pair.certificate, name), _filled(pair.key or pair.certificate, name)]
+            self._write(server, pair, _reach.Face([name], face.listeners), values, [])
 
     def _write(
-        self, server: Server, pair: Pair, face: _reach.Face, asked: Optional[str], unresolved: List[str]
+        self,
+        server: Server,
+        pair: Pair,
+        face: _reach.Face,
+        values: Optional[List[str]],
+        unresolved: List[str],
     ) -> None:
-        """One binding; `asked` is the name in the paths, None where the paths are not known."""
+        """One binding; `values` are the paths of certificate and key, None where they are not known."""
         acme = server.setting("acme_certificate") is not None or "$acme_cert" in pair.certificate
-        key = pair.certificate if pair.key is None else pair.key
         problems = [("unresolved", reason) for reason in unresolved]
         if pair.key is None:
             problems.append(("missing", "no ssl_certificate_key belongs to this certificate"))
+        certificate, key = (None, None) if values is None else map(self.tree.path, values)
         self.report.binding(
             self.service,
             pair.directive.file,
             pair.directive.line,
-            None if asked is None else self.tree.path(_filled(pair.certificate, asked)),
-            key=None if asked is None else self.tree.path(_filled(key, asked)),
+            certificate,
+            key=key,
             names=face.names,
             listeners=face.listeners,
             problems=problems,
             managed_by="nginx" if acme else None,
-            proven=self.tree.proven and not asked,
+            proven=self.tree.proven and values == [pair.certificate, pair.key],
         )
 
     def _warn(self, message: str, directive: Directive) -> None:
         self.report.warning(message, directive.file, directive.line)
+
+
+def _why_unreached(server: Server) -> str:
+    if server.listens and all(listen.quic for listen in server.listens):
+        return "only QUIC or UDP is listened to: no handshake over TCP is possible"
+    if not server.listens:
+        return "only a local socket is listened to: no handshake is possible"
+    return "no handshake reaches this server: others have its names"
 
 
 def addresses(value: str) -> List[str]:
@@ -268,22 +324,22 @@ def _unresolved(value: str) -> Optional[str]:
     ):
         if value.startswith(scheme):
             return "%s... %s" % (scheme, what)
-    unknown = sorted({"$" + (a or b) for a, b in _VARIABLE.findall(value)} - {"$" + _SNI})
+    unknown = sorted({"$" + (a or b) for a, b in VARIABLE.findall(value)} - {"$" + SNI})
     if unknown:
         return "%s: the value of %s is known to nginx alone" % (value, ", ".join(unknown))
     return None if value else "an empty path"
 
 
 def _filled(value: str, name: str) -> str:
-    return _VARIABLE.sub(lambda _match: name, value)
+    return VARIABLE.sub(lambda _match: name, value)
 
 
 def _names_on_disk(tree: Tree, value: str) -> List[str]:
     """The names for which a path with the name asked for in it leads to a file."""
     path = tree.path(value)
     parts = path.split("/")
-    place = next((number for number, part in enumerate(parts) if _VARIABLE.search(part)), len(parts) - 1)
-    before, after = _VARIABLE.split(parts[place])[0], _VARIABLE.split(parts[place])[-1]
+    place = next((number for number, part in enumerate(parts) if VARIABLE.search(part)), len(parts) - 1)
+    before, after = VARIABLE.split(parts[place])[0], VARIABLE.split(parts[place])[-1]
     found = []
     for entry in tree.report.reader.names("/".join(parts[:place]) or "/"):
         name = entry[len(before) : len(entry) - len(after)] if entry.endswith(after) else ""

@@ -27,6 +27,7 @@ _LUA = re.compile(
     r"""|"(?:[^"\\\n]+|\\[\s\S])*"?|'(?:[^'\\\n]+|\\[\s\S])*'?|[{}]"""
 )
 _DEPTH = 100
+_ASKED = "ssl_server_name"  # of all maps only those of the name asked for can choose a certificate
 
 
 class Directive(NamedTuple):
@@ -180,7 +181,7 @@ class Parser:
     def _directive(self, directive: Directive, block: Block) -> None:
         if directive.name == "include":
             self.include(directive, block)
-        elif directive.name in self.wanted:
+        elif directive.name in self.wanted or block.name == "map":
             block.directives.append(directive)
 
     def _lua(self, directive: Directive, block: Optional[Block], words: Words) -> None:
@@ -192,6 +193,8 @@ class Parser:
     def _open(self, directive: Optional[Directive], parent: Optional[Block]) -> Optional[Block]:
         """The block that begins here; None when nothing inside it matters."""
         if directive is None or parent is None or directive.name not in self.inside.get(parent.name, ()):
+            return None
+        if directive.name == "map" and [one.strip("${}") for one in directive.arguments[:1]] != [_ASKED]:
             return None
         block = Block(directive)
         parent.blocks.append(block)

@@ -63,7 +63,7 @@ class Apache(Service):
         )
 
     def found(self) -> bool:
-        return self.program() is not None or self.running()
+        return self.program() is not None or bool(self.paths) or self.running()
 
     def version(self) -> Optional[str]:
         return self._version(self.instances()[0].program)
@@ -111,7 +111,7 @@ class Apache(Service):
         def warn(message: str, file: str, line: int) -> None:
             report.warning(message, file or None, line or None)
 
-        for instance in self.instances():
+        for instance in self._every(report):
             version, modules = self._version(instance.program), self._static(instance)
             start = Start(instance.root, instance.environment, instance.defines, modules, version)
             reading = Reading(report.reader, start, warn)
@@ -122,6 +122,13 @@ class Apache(Service):
             if instance.master is not None and self.machine.may_ask_as(instance.master):
                 self._hold_against_dump(instance, reading, report)
             Hosts(reading, report, self.name).report_bindings()
+
+    def _every(self, report: Report) -> List[Instance]:
+        """Those in use and those that were asked for."""
+        found = self.instances()
+        configs = [one.config for one in found]
+        further = [path for path in self.asked_for(report, ".conf") if path not in configs]
+        return found + [self._instance(self.program(), ["-f", path], None) for path in further]
 
     def _static(self, instance: Instance) -> List[str]:
         said = self.machine.told([instance.program, "-l"]) if instance.program else ""

@@ -44,7 +44,8 @@ class HAProxy(Service):
         return self.machine.find(self.process_names, ("/opt/haproxy/sbin", "/usr/local/haproxy/sbin"))
 
     def found(self) -> bool:
-        return self.program() is not None or self.running() or os.path.exists(self.config)
+        installed = self.program() is not None or os.path.exists(self.config)
+        return installed or bool(self.paths) or self.running()
 
     def version(self) -> Optional[str]:
         program = self.instances()[0].program
@@ -75,7 +76,11 @@ class HAProxy(Service):
     def scan(self, report: Report) -> None:
         from ._haproxy_binds import Binds  # noqa: PLC0415 - compiled only where there is an HAProxy
 
-        for instance in self.instances():
+        known = self.instances()
+        files = [file for one in known for file in one.files]
+        asked_for = [path for path in self.asked_for(report, ".cfg") if path not in files]
+        further = [Instance(self.program(), ["-f", path], [path], "/", {}, None) for path in asked_for]
+        for instance in known + further:
             reading = self._reading(instance, report)
             Binds(reading, instance.folder, report, self.name).report_bindings()
 

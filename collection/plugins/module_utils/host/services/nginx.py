@@ -47,7 +47,8 @@ class Nginx(Service):
         return self.machine.find(self.process_names, _FOLDERS)
 
     def found(self) -> bool:
-        return self.program() is not None or self.running() or os.path.exists(self.config)
+        installed = self.program() is not None or os.path.exists(self.config)
+        return installed or bool(self.paths) or self.running()
 
     def version(self) -> Optional[str]:
         instance = self.instances()[0]
@@ -93,13 +94,23 @@ class Nginx(Service):
         return found
 
     def scan(self, report: Report) -> None:
-        from ._nginx_servers import Servers  # noqa: PLC0415 - compiled only where there is an nginx
+        from . import _nginx_files  # noqa: PLC0415 - compiled only where there is an nginx
 
+        known = set()
         for instance in self.instances():
-            tree = self._tree(report, instance)
-            for message, file, line in tree.warnings:
-                report.warning(message, file, line)
-            Servers(tree, report, self.name).report_bindings()
+            if instance.program is not None or os.path.exists(_reading.raw(instance.config)):
+                known.add(_reading.real(instance.config))
+                self._report(report, self._tree(report, instance))
+        for path in self.asked_for(report, ".conf"):
+            if _reading.real(path) not in known:
+                self._report(report, _nginx_files.from_part(report, path))
+
+    def _report(self, report: Report, tree: "Tree") -> None:
+        from ._nginx_servers import Servers  # noqa: PLC0415 - as above
+
+        for message, file, line in tree.warnings:
+            report.warning(message, file, line)
+        Servers(tree, report, self.name).report_bindings()
 
     def _tree(self, report: Report, instance: Instance) -> "Tree":
         """What the files say; where they leave a doubt, what nginx says of them.
