@@ -44,10 +44,14 @@ class Sites:
         self.servers = [one for one in _dict(_at(http, "servers")).values() if isinstance(one, dict)]
         self.plain_port = _number(_at(http, "http_port"), 80)
         self.loaded: List[Loaded] = []
+        self._tagged: Dict[str, List[int]] = {}
         self._issuers: Optional[List[str]] = None
 
     def report_bindings(self) -> None:
         self._load()
+        for number, one in enumerate(self.loaded):
+            for tag in one.tags:
+                self._tagged.setdefault(tag, []).append(number)
         tied = {tag for server in self.servers for _names, tags in _policies(server) for tag in tags}
         shown: Set[int] = set()
         for server in self.servers:
@@ -124,15 +128,16 @@ class Sites:
         """The certificates that a policy asks for by their tags."""
         shown: Set[int] = set()
         for names, tags in _policies(server):
-            for number, one in enumerate(self.loaded):
-                if tags and set(tags) & set(one.tags):
-                    shown.add(number)
-                    self._binding(one, [name for name in names if _is_name(name)], secure)
+            asked = {number for tag in tags for number in self._tagged.get(tag, ())}
+            for number in sorted(asked):
+                self._binding(self.loaded[number], [name for name in names if _is_name(name)], secure)
+            shown |= asked
         return shown
 
     def _by_own_names(self, server: Any, secure: List[str], tied: Set[str]) -> Set[int]:
         """Those that no policy of any server asks for: whoever asks for a name of theirs sees them."""
-        if all(tags for _names, tags in _policies(server)) and _policies(server):
+        policies = _policies(server)
+        if policies and all(tags for _names, tags in policies):
             return set()
         shown: Set[int] = set()
         for number, one in enumerate(self.loaded):

@@ -15,6 +15,10 @@ _SNI_SINCE = [1, 3, 7, 0]
 _HOSTS = "/etc/hosts"
 
 
+#: By server: each listener with what to ask for there.
+Reached = Dict[int, List[Tuple[str, List[str]]]]
+
+
 class Door(NamedTuple):
     """One address and port: the server that has it, and those that are chosen there by name."""
 
@@ -32,6 +36,7 @@ class Servers:
         self.tight = reading.main.on("socketbindtight")
         self.doors: Dict[Tuple[str, str], Door] = {}
         self._known: Optional[Dict[str, str]] = None
+        self._reached: Optional[Reached] = None
 
     def report_bindings(self) -> None:
         main = self.reading.main
@@ -127,28 +132,29 @@ class Servers:
                 self._bundle(bundle, face)
 
     def _faces(self, server: Server) -> List[_reach.Face]:
-        reached: List[Tuple[str, List[str]]] = []
-        for place, door in self.doors.items():
-            names = self._names(server, door) if door.owner.on("tlsengine") else None
-            if names is not None:
-                reached.append((self._listener(place), names))
-        return _reach.grouped(reached)
+        if self._reached is None:
+            self._reached = {}
+            for place, door in self.doors.items():
+                if door.owner.on("tlsengine"):
+                    self._walk(self._listener(place), door, self._reached)
+        return _reach.grouped(self._reached.get(id(server), []))
+
+    def _walk(self, listener: str, door: Door, reached: Reached) -> None:
+        """Notes for each server that a door leads to what to ask for there."""
+        self.report.reader.tick()
+        names: Dict[int, List[str]] = {id(door.owner): []}
+        claims = _reach.Claims(stars_take_names=True)
+        chooses = not self.reading.version or self.reading.version >= _SNI_SINCE
+        for name, server in door.named if chooses else ():
+            for kept in claims.claim(server, [_reach.plain(name) or _reach.pattern(name)]):
+                own = names.setdefault(id(server), [])
+                own.extend([kept] if kept not in own else [])
+        for key, own in names.items():
+            reached.setdefault(key, []).append((listener, own))
 
     def _listener(self, place: Tuple[str, str]) -> str:
         implicit = "UseImplicitSSL" in self.doors[place].owner.every("tlsoptions")
         return "%s:%s%s" % (place[0], place[1], "" if implicit else "/ftp")
-
-    def _names(self, server: Server, door: Door) -> Optional[List[str]]:
-        """What to ask for to see a server at a door; None where nothing shows it."""
-        if self.reading.version and self.reading.version < _SNI_SINCE:
-            return [] if door.owner is server else None
-        claims = _reach.Claims(stars_take_names=True)
-        own: List[str] = []
-        for name, whose in door.named:
-            asked = _reach.plain(name) or _reach.pattern(name)
-            kept = claims.claim(whose, [asked])
-            own.extend(one for one in kept if whose is server and one not in own)
-        return own if own or door.owner is server else None
 
     def _binding(self, server: Server, use: Directive, face: _reach.Face) -> None:
         path = use.values[0] if use.values else ""

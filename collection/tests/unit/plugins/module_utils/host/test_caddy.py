@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import typing as t
 from pathlib import Path
 
@@ -228,6 +229,16 @@ def test_what_resumes_is_read_from_what_it_saved(web: Caddy) -> None:
     assert instance.config == str(saved)
     assert web.service.command_environment() == {"XDG_CONFIG_HOME": str(web.folder), "HOME": "/h"}
     assert web.service.test_commands()[0][1:] == ["validate", "--config", str(saved)]
+
+
+def test_ten_thousand_sites_take_seconds(web: Caddy) -> None:
+    names = range(10000)
+    policies = [policy(f"h{n}.test", tag=f"t{n}") for n in names]
+    files = [web.file("a", f"t{n}") for n in names]
+    began = time.monotonic()
+    found = web.found({"s": {"listen": [":443"], "tls_connection_policies": [*policies, {}]}}, *files)
+    assert time.monotonic() - began < 20
+    assert found == [("a", [f"h{n}.test"], ["*:443"]) for n in names]
 
 
 WORDS = [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,18 @@ def test_command_lines(words: list[str], options: list[str]) -> None:
 def test_the_test_is_given_the_same_file(ftp: Proftpd) -> None:
     ftp.machine.process(9, "proftpd", "proftpd", "-c", "/srv/ftp.conf", "-D", "X")
     assert [argv[1:] for argv in ftp.service.test_commands()] == [["-t", "-c", "/srv/ftp.conf", "-D", "X"]]
+
+
+def test_ten_thousand_servers_take_seconds(ftp: Proftpd) -> None:
+    hosts = [
+        f"<VirtualHost 10.0.0.1>\nServerAlias h{n}.test\n{ftp.tls('b')}</VirtualHost>" for n in range(5000)
+    ]
+    hosts += [f"<VirtualHost 10.1.{n // 250}.{n % 250}>\n{ftp.tls('c')}</VirtualHost>" for n in range(5000)]
+    began = time.monotonic()
+    found = ftp.found("\n".join(hosts) + "\n")
+    assert time.monotonic() - began < 20
+    assert len(found) == 10000
+    assert found[1] == ("b", ["h1.test"], ["10.0.0.1:21/ftp"])
 
 
 TOKENS = ["<VirtualHost ", "</VirtualHost>", "<Global>", "</Global>", "<IfModule ", "</IfModule>", ">", "\n"]
