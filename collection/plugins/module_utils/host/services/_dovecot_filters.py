@@ -41,6 +41,10 @@ class Filter(NamedTuple):
             return False
         if self.names and (name is None or not any(_asks_for(name, one) for one in self.names)):
             return False
+        return self.has_protocol(protocol)
+
+    def has_protocol(self, protocol: str) -> bool:
+        """Whether it applies to a protocol."""
         if self.protocol is None:
             return True
         negated = self.protocol.startswith("!")
@@ -76,6 +80,21 @@ class Filters:
         self.is_newer = "dovecot_config_version" in root.settings
         self.all: List[Filter] = []
         self._collect(root, Filter(None, (), False, None, {}))
+        self._by_name = self._index()
+
+    def _index(self) -> Dict[str, List[int]]:
+        """The filters by each name that they ask for; at "" those that are always to be tried."""
+        found: Dict[str, List[int]] = {}
+        for number, one in enumerate(self.all):
+            for name in dict.fromkeys(one.names or ("",)):
+                found.setdefault("" if "*" in name.partition(".")[2] else name, []).append(number)
+        return found
+
+    def _asked(self, name: Optional[str]) -> List[Filter]:
+        """The filters that a name may select, in their order, without a look at all the others."""
+        asked = [""] if name is None else ["", name.lower(), "*" + "".join(name.lower().partition(".")[1:])]
+        numbers = {number for one in asked for number in self._by_name.get(one, ())}
+        return [self.all[number] for number in sorted(numbers)]
 
     def _collect(self, section: Section, around: Filter) -> None:
         chosen = {name: section.settings[name] for name in _SETTINGS if name in section.settings}
@@ -112,7 +131,8 @@ class Filters:
     def shown(self, address: Optional[Any], name: Optional[str], protocol: str) -> Shown:
         """What a connection is shown."""
         matching = sorted(
-            (one for one in self.all if one.applies(address, name, protocol)), key=lambda one: one.rank()
+            (one for one in self._asked(name) if one.applies(address, name, protocol)),
+            key=lambda one: one.rank(),
         )
         values: Dict[str, Value] = {}
         conflict = None
@@ -134,9 +154,11 @@ class Filters:
         """Every name that some filter for this address and protocol asks for."""
         found: Dict[str, None] = {}
         for one in self.all:
+            if not one._replace(names=()).applies(address, None, protocol):
+                continue
             for name in one.names:
                 plain = _reach.plain(name)
-                if plain is not None and one.applies(address, sample(plain), protocol):
+                if plain is not None:
                     found[plain] = None
         return list(found)
 

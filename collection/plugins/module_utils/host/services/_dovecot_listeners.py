@@ -85,6 +85,7 @@ class Listeners:
         self._note(endpoint, usual.pairs, (), usual.conflict)
         by_pairs: Dict[Tuple[_Pair, ...], List[str]] = {}
         for name in self.filters.names(address, endpoint.protocol):
+            self.report.reader.tick()
             shown = self.filters.shown(address, sample(name), endpoint.protocol)
             if shown.conflict is not None:
                 self._note(endpoint, (), (name,), shown.conflict)

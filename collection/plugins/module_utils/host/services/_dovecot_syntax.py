@@ -113,7 +113,8 @@ class Reading:
         elif rest.endswith("}") and "{" in rest:  # `name { }` in one line (2.4)
             self.stack[-1].child(key, _unquoted(rest.partition("{")[0].strip()))
         else:
-            self.warn("a line that is not understood: %s" % line[:80], path, number)
+            # without its text: it may be that of a key, or of any file that is included
+            self.warn("a line that is not understood", path, number)
         return None
 
     def _set(self, key: str, value: str, path: str, number: int) -> None:

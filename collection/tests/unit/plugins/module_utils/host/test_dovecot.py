@@ -238,3 +238,22 @@ def test_long_lines_take_linear_time() -> None:
         reading = _dovecot_syntax.Reading(_reading.Reader(60.0), lambda *_: None)
         reading.parse(line, "/x")
     assert time.monotonic() - start < 20
+
+
+def test_thousands_of_names_take_no_longer_than_their_number(conf: Dovecot) -> None:
+    sections = "".join(
+        f"local_name {name}{number}.test {{\n ssl_cert = <%C/two.crt\n ssl_key = <%C/two.key\n}}\n"
+        for number in range(1500)
+        for name in ("n", "*.n")
+    )
+    text = "ssl_cert = <%C/one.crt\nssl_key = <%C/one.key\n" + sections
+    began = time.monotonic()
+    bindings = conf.scan(text)
+    assert time.monotonic() - began < 15
+    assert sum(len(one["names"]) for one in bindings) == 3000
+
+
+def test_the_text_of_a_line_that_is_not_understood_is_not_repeated(conf: Dovecot) -> None:
+    conf.scan("ssl_key = -----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n")
+    assert "MIGHAgEA" not in json.dumps(conf.warned())
+    assert "a line that is not understood" in conf.warned()
