@@ -210,8 +210,18 @@ class Materials:
         if looks[1].stated is not None and looks[1].stated == self._public.get(looks[0].certificates[0]):
             return []
         if (certificate, key) not in self._fits:
-            self._fits[certificate, key] = _misfit(certificate, key)
+            self._fits[certificate, key] = self._misfit(certificate, key)
         return self._fits[certificate, key]
+
+    def _misfit(self, certificate: str, key: str) -> List[Tuple[str, str]]:
+        """Loads both, read anew: a path that is opened by others may have become a pipe since."""
+        try:
+            with _Kept(self.reader, certificate) as first, _Kept(self.reader, key) as second:
+                return _misfit(certificate, key, first, second)
+        except _reading.Unreadable as error:
+            return [(error.kind, "%s and %s cannot be loaded: %s" % (certificate, key, error.message))]
+        except OSError as error:
+            return [("unreadable", "%s and %s cannot be loaded: %s" % (certificate, key, error))]
 
 
 def _lacking(path: str, alias: Optional[str]) -> str:
@@ -286,7 +296,26 @@ def _no_pass_phrase() -> str:
     raise _Encrypted
 
 
-def _misfit(certificate: str, key: str) -> List[Tuple[str, str]]:
+class _Kept:
+    """A file as it is now, at a path that nobody else can swap while the TLS library opens it."""
+
+    def __init__(self, reader: _reading.Reader, path: str) -> None:
+        data = reader.read(path, _reading.PEM_LIMIT).data
+        if hasattr(os, "memfd_create"):  # novm: Python 3.8 and later
+            self.handle = os.memfd_create("notafter")  # novm
+            os.write(self.handle, data)
+        else:
+            self.handle = _reading.opened(path)
+
+    def __enter__(self) -> str:
+        return "/proc/self/fd/%d" % self.handle
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.handle)
+
+
+def _misfit(certificate: str, key: str, first: str, second: str) -> List[Tuple[str, str]]:
+    """Whether the TLS library takes a certificate and a key, from where they can be opened."""
     try:
         import ssl  # noqa: PLC0415 - a Python may be built without it; then this one judgement is left out
     except ImportError:
@@ -297,7 +326,7 @@ def _misfit(certificate: str, key: str) -> List[Tuple[str, str]]:
     except ssl.SSLError:
         pass
     try:
-        context.load_cert_chain(_reading.raw(certificate), _reading.raw(key), _no_pass_phrase)
+        context.load_cert_chain(first, second, _no_pass_phrase)
     except _Encrypted:
         return [("unresolved", "the private key in %s is encrypted: whether it fits is not known" % key)]
     except ssl.SSLError as error:

@@ -185,15 +185,29 @@ class Reader:
         ]
 
 
-def _read(path: bytes, limit: int) -> Content:
+def opened(path: str) -> int:
+    """A descriptor of a regular file; it never waits for a writer."""
+    return _opened(raw(path))
+
+
+def _opened(path: bytes) -> int:
     _require_regular(os.stat(path))
     try:
         handle = os.open(path, _PLAIN | _NOATIME)
     except PermissionError:
         handle = os.open(path, _PLAIN)
     try:
+        _require_regular(os.fstat(handle))
+    except Unreadable:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _read(path: bytes, limit: int) -> Content:
+    handle = _opened(path)
+    try:
         found = os.fstat(handle)
-        _require_regular(found)
         chunks = []
         left = limit + 1
         while left > 0:

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import os
+import threading
 import time
 import typing as t
 
@@ -260,3 +261,30 @@ def test_no_damage_to_a_file_makes_the_look_raise(data: st.DataObject) -> None:
     certificates = _keystore_forms.contents(bytes(made)).certificates
     for der in certificates:
         assert base64.b64decode("".join(_material._pem(der).splitlines()[1:-1])) == der
+
+
+def test_a_key_that_becomes_a_pipe_after_it_was_read_hangs_nothing(
+    materials: _material.Materials, tmp_path: Path, issue: Issue
+) -> None:
+    certificate, _own = issue("a.test").save(tmp_path)
+    _other, key = issue("b.test", key="rsa-2048").save(tmp_path, "other")
+    assert materials.look(str(key)).has_key
+    key.unlink()
+    os.mkfifo(key)
+    asked: list[list[tuple[str, str]]] = []
+    thread = threading.Thread(
+        target=lambda: asked.append(materials.fit(str(certificate), str(key))), daemon=True
+    )
+    thread.start()
+    thread.join(10.0)
+    assert asked, "it waits for a writer that never comes"
+    assert [kind for kind, _message in asked[0]] == ["malformed"]
+
+
+def test_an_old_python_judges_a_key_alike(
+    materials: _material.Materials, tmp_path: Path, issue: Issue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    certificate, _own = issue("a.test").save(tmp_path)
+    _other, key = issue("b.test").save(tmp_path, "other")
+    assert kinds(materials.place(str(certificate), str(key), None)) == ["key_mismatch"]
