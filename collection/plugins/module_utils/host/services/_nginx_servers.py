@@ -51,6 +51,7 @@ class Server:
         refuses = (block.all("ssl_reject_handshake") or around.all("ssl_reject_handshake"))[-1:]
         self.refuses = bool(refuses) and refuses[0].arguments == ["on"]
         self.listens: List[Listen] = []
+        self.on_socket = False  # whether TLS is spoken on a local socket
         self.names: List[str] = []
         self.unnamed: List[str] = []
 
@@ -61,7 +62,7 @@ class Server:
 
     def is_tls(self, tls: Set[str]) -> bool:
         """Whether TLS comes first on one of its listeners, over TCP or not."""
-        return any(listen.listener in tls or listen.tls for listen in self.listens)
+        return self.on_socket or any(listen.listener in tls or listen.tls for listen in self.listens)
 
     def upgrades(self) -> Optional[Directive]:
         """What makes a mail server offer STARTTLS, if anything does."""
@@ -109,7 +110,11 @@ class Servers:
         always = on is not None and on.arguments == ["on"]
         directives = server.block.all("listen")
         for directive in directives:
-            for listener in self._addresses(directive):
+            value = directive.arguments[0] if directive.arguments else ""
+            if value.startswith("unix:"):
+                server.on_socket = server.on_socket or always or "ssl" in directive.arguments
+                continue
+            for listener in self._addresses(directive, value):
                 words = directive.arguments[1:]
                 server.listens.append(
                     Listen(
@@ -122,12 +127,7 @@ class Servers:
         if not directives and server.kind == "http":
             server.listens.append(Listen("*:80" if os.geteuid() == 0 else "*:8000", always, False, False))
 
-    def _addresses(self, directive: Directive) -> List[str]:
-        value = directive.arguments[0] if directive.arguments else ""
-        if value.startswith("unix:"):
-            if "ssl" in directive.arguments:
-                self._warn("%s is a local socket: no certificate is looked for there" % value, directive)
-            return []
+    def _addresses(self, directive: Directive, value: str) -> List[str]:
         found = addresses(value)
         if not found:
             self._warn("listen %s is not understood" % value, directive)

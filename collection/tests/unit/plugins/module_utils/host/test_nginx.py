@@ -208,7 +208,24 @@ def test_quic_and_local_sockets_are_no_place_for_a_tls_handshake(conf: Nginx) ->
         f"http {{ server {{ listen 443 quic; listen unix:/run/x ssl; listen 443 ssl; {pair('shop')} }} }}",
     )
     assert [binding["listeners"] for binding in conf.scan()] == [["*:443"]]
-    assert conf.warned() == ["unix:/run/x is a local socket: no certificate is looked for there"]
+    assert conf.warned() == []
+
+
+@pytest.mark.parametrize(
+    ("listen", "why"),
+    [
+        ("listen 443 quic;", "only QUIC or UDP is listened to: no handshake over TCP is possible"),
+        ("listen unix:/run/x ssl;", "only a local socket is listened to: no handshake is possible"),
+    ],
+)
+def test_where_no_handshake_is_possible_the_certificate_is_told_with_the_reason(
+    conf: Nginx, listen: str, why: str
+) -> None:
+    fingerprint = conf.certificate("shop")
+    conf.write("nginx.conf", f"http {{ server {{ {listen} server_name a.test; {pair('shop')} }} }}")
+    (binding,) = conf.scan()
+    assert (binding["certificate"], binding["listeners"]) == (fingerprint, [])
+    assert conf.warned() == [why]
 
 
 def test_the_forms_of_server_names(conf: Nginx) -> None:
