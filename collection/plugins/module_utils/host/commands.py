@@ -17,6 +17,13 @@ OUTPUT_LIMIT = 64 * 1024 * 1024
 _GRACE = 2.0
 _LOOK = 0.2
 _ENVIRONMENT = ("PATH", "HOME", "USER", "LOGNAME")
+# What makes a program load or run something else than itself. A server's own variables come to us from
+# the memory of its process, and root starts programs with them.
+_STEERING = (
+    *("LD_", "BASH_FUNC_", "GCONV_", "GETCONF_", "GLIBC_", "MALLOC_", "OPENSSL_", "PERL", "PYTHON", "RUBY"),
+    *("NODE_", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "SYSTEMD_", "DBUS_"),
+)
+_KEPT = ("PATH", "LC_ALL", "IFS", "ENV", "BASH_ENV", "SHELLOPTS", "BASHOPTS", "PS4", "LOCPATH", "NLSPATH")
 _SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -37,11 +44,15 @@ class Result(NamedTuple):
 
 
 def environment(extra: Optional[Dict[str, str]] = None) -> Dict[str, str]:
-    """A small, predictable environment: C locale, the system's search path, no secrets."""
+    """A small, predictable environment: C locale, the system's search path, no secrets.
+
+    Of `extra` is left out what would make root's programs load what is not root's.
+    """
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     kept["PATH"] = _SEARCH_PATH
     kept["LC_ALL"] = "C"
-    kept.update(extra or {})
+    told = (extra or {}).items()
+    kept.update({name: value for name, value in told if name not in _KEPT and not name.startswith(_STEERING)})
     return kept
 
 

@@ -92,3 +92,17 @@ def test_it_need_not_listen() -> None:
 def test_a_program_that_is_not_there_is_said() -> None:
     with pytest.raises(HostError, match="/nowhere/program cannot be run"):
         commands.run(["/nowhere/program"])
+
+
+def test_a_variable_of_a_server_chooses_no_program_and_no_library(tmp_path: Path) -> None:
+    own = tmp_path / "id"
+    own.write_text("#!/bin/sh\necho another program\n")
+    own.chmod(0o755)
+    steering = {"PATH": str(tmp_path), "LD_PRELOAD": "/nowhere.so", "LC_ALL": "de_DE", "PERL5OPT": "-Mno"}
+    assert b"uid=" in commands.run(["id"], env=steering).stdout
+    told = commands.run(["env"], env=dict(steering, SITE="shop.test", LD_AUDIT="/nowhere.so"))
+    told_names = {line.partition(b"=")[0] for line in told.stdout.splitlines()}
+    assert b"SITE=shop.test" in told.stdout.splitlines()
+    assert b"LC_ALL=C" in told.stdout.splitlines()
+    assert not told_names & {b"LD_PRELOAD", b"LD_AUDIT", b"PERL5OPT"}
+    assert told.stderr == b""
