@@ -27,6 +27,10 @@ class Instance(NamedTuple):
     modules: Optional[str]
     process: Optional[Process]
 
+    def named(self) -> List[str]:
+        """What its command line has a lighttpd read and load."""
+        return [self.config] + ([os.path.join(self.folder, self.modules)] if self.modules else [])
+
     def options(self) -> List[str]:
         return ["-f", self.config] + (["-m", self.modules] if self.modules else [])
 
@@ -99,7 +103,7 @@ class Lighttpd(Service):
 
         if one.process is None or one.program is None or not self.machine.may_ask_as(one.process):
             return None
-        if not all(_roots_own(path) for path in reading.files + _named(reading.shells)):
+        if not all(_roots_own(path) for path in one.named() + reading.files + _named(reading.shells)):
             report.warning("others than root may change its files, so it is not asked what it makes of them")
             return None
         argv = self.machine.as_owner(one.process, [one.program, "-p", *one.options()])
@@ -123,10 +127,23 @@ class Lighttpd(Service):
         return printed
 
     def test_commands(self) -> List[List[str]]:
-        return [
-            self.machine.as_owner(one.process, [one.program or "lighttpd", "-tt", *one.options()])
-            for one in self.instances()
-        ]
+        return [self._test(one) for one in self.instances()]
+
+    def _test(self, one: Instance) -> List[str]:
+        """With root's rights only where root owns, or has said, what is read and loaded.
+
+        A process that has given them away may have written another command line over its own.
+        """
+        argv = [one.program or "lighttpd", "-tt", *one.options()]
+        process = one.process
+        if process is None or not process.user or all(map(_roots_own, one.named())):
+            return self.machine.as_owner(process, argv)
+        from . import _units  # noqa: PLC0415 - only where there is a doubt
+
+        unit = self.machine.unit(process)
+        if unit is not None and _units.arguments(self.machine, unit)[1:] == process.arguments[1:]:
+            return self.machine.as_owner(process, argv)
+        return self.machine.as_user(process.user, argv) or argv
 
     def reload_commands(self) -> List[List[str]]:
         """SIGUSR1 where the process may read its files again; else a restart.

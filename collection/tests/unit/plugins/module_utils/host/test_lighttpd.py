@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import time
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from ansible_collections.notafter.tls.plugins.module_utils.host.services import 
     lighttpd,
 )
 from ansible_collections.notafter.tls.tests.unit.plugins.scanning import FakeMachine, Issue
+from ansible_collections.notafter.tls.tests.unit.plugins.scanning import said as answered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -147,9 +149,7 @@ def test_sockets(text: str, listener: str | None) -> None:
     assert _lighttpd_conditions.listener(text, 80) == listener
 
 
-def test_a_chain_beside_a_lonely_certificate_and_a_store_of_roots(
-    web: Lighttpd, issue: Issue
-) -> None:
+def test_a_chain_beside_a_lonely_certificate_and_a_store_of_roots(web: Lighttpd, issue: Issue) -> None:
     chain = issue(common_name="issuer").pem
     (web.folder / "chain.crt").write_text(chain)
     web.found(web.pem("a") + f'ssl.ca-file = "{web.folder}/chain.crt"\n')
@@ -201,6 +201,28 @@ def test_an_angel_is_told_to_reload(web: Lighttpd) -> None:
     web.machine.process(5, "lighttpd-angel", "lighttpd-angel", "-D")
     web.machine.process(6, "lighttpd", "lighttpd", "-f", str(web.folder / "lighttpd.conf"), parent=5)
     assert web.service.reload_commands() == [["kill", "-HUP", "5"]]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give away")
+def test_root_loads_no_modules_that_a_process_without_its_rights_names(
+    web: Lighttpd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anybody = pwd.getpwnam("nobody")
+    monkeypatch.setattr(lighttpd, "_roots_own", lambda path: "modules" not in path)
+    modules, config = str(tmp_path / "modules"), web.service.config
+    words = ("/usr/sbin/lighttpd", "-D", "-f", config, "-m", modules)
+    web.machine.with_systemd()
+    web.machine.process(7, "lighttpd", *words, uid=anybody.pw_uid, unit="lighttpd.service")
+    started = "ExecStart={ path=/usr/sbin/lighttpd ; argv[]=%s ; ignore_errors=no ; }\nMainPID=7\nUser=\n"
+    web.machine.answers["systemctl", "show"] = answered(started % f"/usr/sbin/lighttpd -D -f {config}")
+    web.found('include_shell "/usr/bin/true"\n')
+    assert not [argv for argv in web.machine.asked if "-p" in argv]
+    assert "others than root may change its files, so it is not asked what it makes of them" in web.warned()
+    (test,) = web.service.test_commands()
+    assert test[:4] == ["runuser", "-u", "nobody", "--"]
+    web.machine.answers["systemctl", "show"] = answered(started % " ".join(words))
+    (test,) = web.service.test_commands()
+    assert "runuser" not in test, "systemd says the same, so it is root's own word"
 
 
 def test_rights_are_those_of_the_process(web: Lighttpd) -> None:
