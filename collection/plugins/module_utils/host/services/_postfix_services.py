@@ -110,11 +110,12 @@ class Services:
         values = self.settings.values(
             ["smtpd_tls_security_level", "smtpd_tls_wrappermode", "smtpd_use_tls", "smtpd_enforce_tls"], entry
         )
-        if values["smtpd_tls_wrappermode"] == "yes":
+        said = {name: value.lower() for name, value in values.items()}  # Postfix takes them in any case
+        if said["smtpd_tls_wrappermode"] == "yes":
             return ""
-        if values["smtpd_tls_security_level"]:
-            return None if values["smtpd_tls_security_level"] == "none" else "smtp"
-        return "smtp" if "yes" in (values["smtpd_use_tls"], values["smtpd_enforce_tls"]) else None
+        if said["smtpd_tls_security_level"]:
+            return None if said["smtpd_tls_security_level"] == "none" else "smtp"
+        return "smtp" if "yes" in (said["smtpd_use_tls"], said["smtpd_enforce_tls"]) else None
 
     def _behind_postscreen(self, entry: Entry) -> None:
         proxies = [one for one in self.settings.entries if one.command == "tlsproxy" and one.kind == "unix"]

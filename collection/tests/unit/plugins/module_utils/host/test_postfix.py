@@ -102,6 +102,8 @@ def test_a_certificate_and_its_key_are_found(conf: Postfix) -> None:
         ("smtpd_use_tls = yes\ninet_interfaces = 192.0.2.1, [2001:db8::1]", ["192.0.2.1:25/smtp"]),
         ("smtpd_use_tls = yes\ninet_interfaces = loopback-only", ["127.0.0.1:25/smtp"]),
         ("smtpd_use_tls = yes\ninet_protocols = ipv6", []),
+        ("smtpd_tls_security_level = None", None),
+        ("smtpd_use_tls = Yes\nsmtpd_tls_wrappermode = YES", ["*:25"]),
         ("", None),
     ],
 )
