@@ -88,10 +88,13 @@ class Binds:
                 self.origin = line.words[2] if value == "origin" and len(line.words) > 2 else value
 
     def _stats_sockets(self, section: Section) -> None:
-        """`stats socket` takes an address and the parameters of a bind line."""
+        """`stats socket` takes what a bind line takes; in HAProxy 2.6 no handshake shows what that names."""
         for line in section.lines:
-            if line.words[:2] == ["stats", "socket"]:
-                self._bind(line._replace(words=["bind"] + line.words[2:]), [], False)
+            values = _parameters(line.words[3:]) if line.words[:2] == ["stats", "socket"] else []
+            if "ssl" in {name for name, _value in values}:
+                self._warn("a stats socket: no handshake is tried there", line)
+                for use in [use for name, value in values for use in self._uses(name, value, line)]:
+                    self._write(use, [])
 
     def _store(self, section: Section) -> None:
         base = {"crt-base": self.crt_base, "key-base": ""}
