@@ -38,6 +38,7 @@ class Options:
         self.written: Dict[str, Value] = {}
         self._macros: Dict[str, str] = {}
         self._conditions: List[bool] = []
+        self._taken: List[bool] = []  # whether a branch before this one was
         self._open: List[str] = []
         self._read(config)
 
@@ -111,12 +112,14 @@ class Options:
         known = any(macro in name for macro in self._macros)
         if word in (".ifdef", ".ifndef"):
             self._conditions.append(known == (word == ".ifdef"))
+            self._taken.append(False)
         elif self._conditions and word == ".endif":
             self._conditions.pop()
+            self._taken.pop()
         elif self._conditions:
-            self._conditions[-1] = not self._conditions[-1] and (
-                word == ".else" or known == (word == ".elifdef")
-            )
+            self._taken[-1] = self._taken[-1] or self._conditions[-1]
+            holds = word == ".else" or known == (word == ".elifdef")
+            self._conditions[-1] = holds and not self._taken[-1]
 
     def _replaced(self, text: str) -> str:
         for name, value in self._macros.items():

@@ -198,6 +198,7 @@ class Expansion:
         self.reader = reader
         self.asks_for_name = any(name in text for name in _SNI)
         self._tables: Dict[str, List[Tuple[str, str]]] = {}
+        self._first: Dict[str, Dict[str, str]] = {}  # of each table, the value of each key in lower case
 
     def of(self, name: str) -> str:
         """What the string is for a client that asks for a name; "" is a client that asks for none."""
@@ -249,10 +250,18 @@ class Expansion:
             if not key or "/" in key or key in (".", "..") or key not in self.reader.names(file):
                 return None
             return os.path.join(file, key) if kind.endswith("ret=full") else key
+        if kind == "lsearch":
+            return self._exactly(file).get(key.lower())
         for wanted, value in self._table(file):
-            if _is_key(kind, wanted, key):
+            if _is_key(wanted, key):
                 return value
         return None
+
+    def _exactly(self, file: str) -> Dict[str, str]:
+        """The first value of each key."""
+        if file not in self._first:
+            self._first[file] = {key.lower(): value for key, value in reversed(self._table(file))}
+        return self._first[file]
 
     def _table(self, file: str) -> List[Tuple[str, str]]:
         """The keys and values of a file that lsearch reads."""
@@ -328,10 +337,9 @@ def _between(keys: List[str], before: str, after: str) -> List[str]:
     ]
 
 
-def _is_key(kind: str, wanted: str, key: str) -> bool:
+def _is_key(wanted: str, key: str) -> bool:
+    """Whether a key of a list with stars stands for another."""
     wanted, key = wanted.lower(), key.lower()
-    if kind == "lsearch":
-        return wanted == key
     if wanted.startswith("^") or "(" in wanted:
         raise Unresolved("a list with patterns")
     return key.endswith(wanted[1:]) if wanted.startswith("*") else wanted == key

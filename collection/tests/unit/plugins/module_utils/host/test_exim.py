@@ -262,3 +262,21 @@ def test_long_strings_take_linear_time() -> None:
         except _exim_strings.Unresolved:
             continue
     assert time.monotonic() - start < 20
+
+
+def test_of_several_branches_one_counts(conf: Exim) -> None:
+    text = (
+        "%s = 1\n.ifdef A\ntls_certificate = %%C/one.pem\n.elifdef B\ntls_certificate = %%C/two.pem\n"
+        ".else\ntls_certificate = %%C/three.pem\n.endif\n"
+    )
+    shown = [name for macro in "ABD" for name, _names, _where in conf.found(text % macro)]
+    assert shown == ["one", "two", "three"]
+
+
+def test_twenty_thousand_names_in_a_list_take_seconds(conf: Exim) -> None:
+    names = [f"n{number}.test" for number in range(20000)]
+    (conf.folder / "list").write_text("".join(f"{name}: {conf.folder}/two.pem\n" for name in names))
+    began = time.monotonic()
+    (_usual, other) = conf.chosen("${lookup{$tls_in_sni}lsearch{%C/list}{$value}{%C/one.pem}}")
+    assert time.monotonic() - began < 10
+    assert other == ("two", names)
