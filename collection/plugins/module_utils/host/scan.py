@@ -25,6 +25,8 @@ from .services._report import Report
 SECONDS = 60.0
 #: The share of its time that a scan keeps for handshakes, and the most seconds of it.
 HANDSHAKES, HANDSHAKES_SECONDS = 0.25, 15.0
+#: The part of what is left that one kind may use up before the next has its turn.
+SHARE = 0.5
 
 
 def run(request: Dict[str, Any]) -> Dict[str, Any]:
@@ -39,7 +41,8 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
     kinds += [services.get(name, machine) for name in paths if name not in {kind.name for kind in kinds}]
     for kind in kinds:
         kind.paths = tuple(paths.get(kind.name) or ())
-    about = [_scan(kind, report) for kind in sorted(kinds, key=lambda kind: bool(kind.last))]
+    kinds.sort(key=lambda kind: bool(kind.last))
+    about = [_scan(kind, report, 1.0 if kind is kinds[-1] else SHARE) for kind in kinds]
     found = answer(report, dict(facts.gather(), services=[one for one in about if one is not None]))
     if handshakes and found["bindings"]:
         from . import served  # noqa: PLC0415 - TLS and threads are loaded where there is something to ask
@@ -48,7 +51,7 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
     return found
 
 
-def _scan(service: Service, report: Report) -> Optional[Dict[str, Any]]:
+def _scan(service: Service, report: Report, part: float = 1.0) -> Optional[Dict[str, Any]]:
     """Scans one kind of server; None when it is not on this host."""
     about = {"name": service.name, "version": None, "running": False}
     why = None
@@ -57,7 +60,8 @@ def _scan(service: Service, report: Report) -> Optional[Dict[str, Any]]:
         if not service.found():
             return None
         about.update(version=service.version(), running=service.running())
-        service.scan(report)
+        with report.reader.share(part):
+            service.scan(report)
     except Exhausted as error:
         why = "is not complete: %s" % error
     except HostError as error:

@@ -8,11 +8,12 @@ path goes back to the very same bytes (`raw`) whatever the locale is; what leave
 is made plain text first (`shown`).
 """
 
+import contextlib
 import errno
 import os
 import stat
 import time
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, Iterator, List, NamedTuple, Optional
 
 SMALL_LIMIT = 256 * 1024
 PEM_LIMIT = 1024 * 1024
@@ -120,6 +121,21 @@ class Reader:
 
     def seconds_left(self) -> float:
         return max(0.0, self.deadline - time.monotonic())
+
+    @contextlib.contextmanager
+    def share(self, part: float) -> Iterator[None]:
+        """Within it there is a part of what is left: who uses up his takes nothing of the others'."""
+        now = time.monotonic()
+        whole = (self.deadline, self.bytes_left, self.files_left)
+        self.deadline = now + max(0.0, self.deadline - now) * part
+        self.bytes_left, self.files_left = int(whole[1] * part), int(whole[2] * part)
+        given = (self.bytes_left, self.files_left)
+        try:
+            yield
+        finally:
+            self.deadline = whole[0]
+            self.bytes_left = whole[1] - given[0] + max(0, self.bytes_left)
+            self.files_left = whole[2] - given[1] + max(0, self.files_left)
 
     def tick(self) -> None:
         """Raises Exhausted when the time is over; called wherever a file decides how much is done."""

@@ -106,6 +106,40 @@ def test_what_was_found_before_a_scan_broke_off_stands(
     )
 
 
+class _Greedy(_base.Service):
+    """A kind of server whose configuration is read without end."""
+
+    def __init__(self, name: str, file: Path, greedy: bool) -> None:
+        super().__init__()
+        self.name, self.file, self.greedy = name, file, greedy
+
+    def found(self) -> bool:
+        return True
+
+    def version(self) -> None:
+        return None
+
+    def scan(self, report: Report) -> None:
+        report.reader.config(str(self.file))
+        while self.greedy:
+            report.reader.config(str(self.file))
+
+
+def test_a_server_whose_files_never_end_takes_nothing_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.conf"
+    file.write_text("a")
+    monkeypatch.setattr(
+        scan.services, "get", lambda name, _machine: _Greedy(name, file, greedy=name < "nginx")
+    )
+    began = time.monotonic()
+    found = scan.run({"services": ["apache", "caddy", "nginx"], "timeout": 4, "handshakes": False})
+    assert time.monotonic() - began < 8
+    about = {one["name"]: one.get("incomplete", False) for one in found["server"]["services"]}
+    assert about == {"apache": True, "caddy": True, "nginx": False}
+
+
 def test_a_file_of_two_servers_has_one_kind(report: Report, tmp_path: Path, issue: Issue) -> None:
     certificate, key = issue("a.test").save(tmp_path)
     (tmp_path / "chain").write_text(issue("ca").pem)
