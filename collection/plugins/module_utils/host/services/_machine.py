@@ -22,6 +22,12 @@ SEARCH = (
 _PROC_LIMIT = 4 * 1024 * 1024
 
 
+def _may_run(path: str) -> bool:
+    """Whether root may run a program: only one that nobody else may change."""
+    found = _reading.status(path)
+    return found is not None and (os.geteuid() != 0 or (found.st_uid == 0 and not found.st_mode & 0o022))
+
+
 class Process(NamedTuple):
     """One process: `arguments` is its command line as the kernel shows it."""
 
@@ -70,11 +76,14 @@ class Machine:
         return self._told[key]
 
     def find(self, names: Sequence[str], folders: Sequence[str] = ()) -> Optional[str]:
-        """The first program of these names in the search path or in the folders given."""
+        """The first program of these names in the search path or in the folders given.
+
+        Root runs none that another may change.
+        """
         for name in names:
             for folder in tuple(self.search) + tuple(folders):
                 path = os.path.join(folder, name)
-                if os.path.isfile(path) and os.access(path, os.X_OK):
+                if os.path.isfile(path) and os.access(path, os.X_OK) and _may_run(path):
                     return path
         return None
 
@@ -129,8 +138,7 @@ class Machine:
         path = self.executable(process)
         if path is None:
             return False
-        found = os.stat(_reading.raw(path))
-        if os.path.basename(path) not in names or found.st_uid != 0 or found.st_mode & 0o022:
+        if os.path.basename(path) not in names or not _may_run(path):
             return False
         return self._started_by(process) is not None
 

@@ -10,6 +10,7 @@ import pwd
 import subprocess
 import sys
 import typing as t
+from pathlib import Path
 
 import pytest
 from ansible_collections.notafter.tls.plugins.module_utils.host import services
@@ -204,3 +205,14 @@ def test_every_kind_says_what_it_promises(machine: FakeMachine) -> None:
         assert all(isinstance(word, str) for argv in service.test_commands() for word in argv)
         assert isinstance(service.command_environment(), dict)
     assert sys.version_info >= (3, 6)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has something to lose")
+def test_root_finds_no_program_that_another_may_change(machine: FakeMachine) -> None:
+    path = Path(machine.program("doveconf"))
+    assert machine.find(("doveconf",)) == str(path)
+    path.chmod(0o775)
+    assert machine.find(("doveconf",)) is None
+    path.chmod(0o755)
+    os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
+    assert machine.find(("doveconf",)) is None
