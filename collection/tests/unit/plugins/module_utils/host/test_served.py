@@ -14,7 +14,7 @@ import typing as t
 from contextlib import contextmanager
 
 import pytest
-from ansible_collections.notafter.tls.plugins.module_utils.host import listening, served
+from ansible_collections.notafter.tls.plugins.module_utils.host import handshake, listening, served
 from ansible_collections.notafter.tls.tests.unit.plugins.scanning import Issue, Made
 from cryptography import x509
 from hypothesis import given, settings
@@ -235,3 +235,8 @@ def test_a_certificate_with_a_critical_extension_is_read_too(issue: Issue) -> No
     critical = bytes.fromhex("0603551d11") + b"\x01\x01\xff\x04" + bytes([len(extension)]) + extension
     assert served.dns_names(critical) == ["a.test"]
     assert issue("a.test").pem
+
+
+def test_a_name_with_an_end_of_line_is_asked_for_by_nobody() -> None:
+    assert handshake.probe_name("a.test") == "a.test"
+    assert handshake.probe_name("a.test\n") is None
