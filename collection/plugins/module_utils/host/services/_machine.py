@@ -5,6 +5,7 @@
 
 import os
 import pwd
+import re
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from .. import commands
@@ -26,6 +27,24 @@ def _may_run(path: str) -> bool:
     """Whether root may run a program: only one that nobody else may change."""
     found = _reading.status(path)
     return found is not None and (os.geteuid() != 0 or (found.st_uid == 0 and not found.st_mode & 0o022))
+
+
+def _may_obey(word: str) -> bool:
+    """Whether root may act on a word of a command line that another may have written."""
+    option, slash, rest = word.partition("/")
+    if not slash:
+        return word.startswith("-") or re.fullmatch(r"[0-9]+([.:][0-9]+)*", word) is not None
+    path = "/" + rest
+    return (not option or option.startswith("-")) and _is_roots(path) and _is_roots(_reading.real(path))
+
+
+def _is_roots(path: str) -> bool:
+    """Whether nobody but root may change a file or put another into its place."""
+    path = os.path.normpath(path)
+    found = _reading.status(path)
+    if found is None or found.st_uid != 0 or found.st_mode & 0o022:
+        return False
+    return path == "/" or _is_roots(os.path.dirname(path))
 
 
 class Process(NamedTuple):
@@ -114,11 +133,50 @@ class Machine:
 
     def masters(self, names: Sequence[str]) -> List[Process]:
         """Those processes of these names that none of the others has started, and that may be believed."""
-        return [process for process in self._first(names) if self.trusted(process, names)]
+        found = (self._as_started(one) for one in self._first(names) if self.trusted(one, names))
+        return [process for process in found if process is not None]
 
     def strangers(self, names: Sequence[str]) -> List[Process]:
         """Processes that bear these names but are some user's own: never asked, never obeyed."""
-        return [process for process in self._first(names) if not self.trusted(process, names)]
+        return [
+            process
+            for process in self._first(names)
+            if not self.trusted(process, names) or self._as_started(process) is None
+        ]
+
+    def _as_started(self, process: Process) -> Optional[Process]:
+        """A process with the command line that it was started with; None where only it can tell.
+
+        What the kernel shows is the process's own memory. One that root has started and that has
+        given root's rights away may have written something else there, and root would obey it.
+        """
+        if os.geteuid() != 0 or process.user == 0 or self._started_by(process) != 0:
+            return process
+        words = self._told_by_systemd(process)
+        if words:
+            return process._replace(arguments=words)
+        return process if all(map(_may_obey, process.arguments[1:])) else None
+
+    def _told_by_systemd(self, process: Process) -> List[str]:
+        """The words with which systemd has started the main process of a service."""
+        from . import _units  # noqa: PLC0415 - needed only for those that have given root's rights away
+
+        unit = self.unit(process)
+        if unit is None or self._main(unit) != process.pid:
+            return []
+        words = _units.arguments(self, unit)
+        program = os.path.basename(self.executable(process) or "")
+        return words if words and os.path.basename(words[0]) == program else []
+
+    def _main(self, unit: str) -> Optional[int]:
+        """The main process of a service; 0 where systemd knows none, None where it does not answer."""
+        answer = self.ask(["systemctl", "show", "--property=MainPID", unit], 10.0)
+        found = None if answer is None else re.search(rb"^MainPID=([0-9]+)$", answer.stdout, re.MULTILINE)
+        return None if found is None else int(found.group(1))
+
+    def _is_anothers(self, process: Process, unit: str) -> bool:
+        """Whether a process only lies in a service: what was started over ssh does in that of sshd."""
+        return self._main(unit) not in (None, 0, process.pid)
 
     def _first(self, names: Sequence[str]) -> List[Process]:
         found = self.processes(names)
@@ -280,6 +338,6 @@ class Machine:
     def reload_by_systemd(self, process: Process) -> Optional[List[str]]:
         """The command of systemd to reload the service of a process, where it has one."""
         unit = self.unit(process)
-        if unit is not None and self.reloads(unit):
-            return ["systemctl", "reload", unit]
-        return None
+        if unit is None or not self.reloads(unit) or self._is_anothers(process, unit):
+            return None
+        return ["systemctl", "reload", unit]

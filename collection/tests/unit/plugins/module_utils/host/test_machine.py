@@ -79,7 +79,6 @@ SHOW = ("systemctl", "show", "--property=MainPID", "--property=User")
     ("shown", "trusted", "prefix"),
     [
         ("MainPID=10\nUser=nobody\n", True, ["runuser", "-u", "nobody", "--"]),
-        ("MainPID=10\nUser=\n", True, []),
         ("MainPID=9\nUser=\n", False, []),
         ("", False, []),
     ],
@@ -96,6 +95,72 @@ def test_a_service_of_systemd_is_asked_with_its_own_rights(
         (process,) = machine.masters(NAMES)
         assert machine.as_owner(process, ["apache2", "-t"]) == [*prefix, "apache2", "-t"]
         assert machine.unit(process) == "apache2.service"
+
+
+def test_a_server_that_was_started_over_ssh_is_not_reloaded_by_the_service_of_sshd(
+    machine: FakeMachine,
+) -> None:
+    machine.with_systemd()
+    machine.process(10, "apache2", "apache2", unit="ssh.service")
+    machine.answers[("systemctl", "show", "--property=CanReload", "ssh.service")] = said("CanReload=yes\n")
+    (process,) = machine.processes(NAMES)
+    assert machine.reload_by_systemd(process) == ["systemctl", "reload", "ssh.service"]
+    machine.answers[("systemctl", "show", "--property=MainPID", "ssh.service")] = said("MainPID=7\n")
+    assert machine.reload_by_systemd(process) is None
+
+
+PROPERTIES = "--property=ExecStart,Environment,EnvironmentFiles"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has something to lose")
+def test_a_daemon_that_gave_up_root_s_rights_has_the_command_line_that_systemd_gave_it(
+    machine: FakeMachine,
+) -> None:
+    machine.with_systemd()
+    lie = ("apache2", "-f", "/srv/evil.conf")
+    machine.process(10, "apache2", *lie, uid=pwd.getpwnam("nobody").pw_uid, unit="apache2.service")
+    machine.answers[(*SHOW, "apache2.service")] = said("MainPID=10\nUser=\n")
+    machine.answers[("systemctl", "show", "--property=MainPID", "apache2.service")] = said("MainPID=10\n")
+    machine.answers[("systemctl", "show", PROPERTIES, "apache2.service")] = said(
+        "ExecStart={ path=/usr/sbin/apache2 ; argv[]=/usr/sbin/apache2 -k start ; ignore_errors=no ; }\n"
+    )
+    assert [one.arguments for one in machine.masters(NAMES)] == [["/usr/sbin/apache2", "-k", "start"]]
+    machine.answers[("systemctl", "show", PROPERTIES, "apache2.service")] = said("")
+    assert machine.masters(NAMES) == []
+    assert [one.pid for one in machine.strangers(NAMES)] == [10]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has something to lose")
+@pytest.mark.parametrize(
+    ("words", "obeyed"),
+    [
+        (["-D", "-f", "/etc/passwd"], True),
+        (["-q", "30", "-oX", "127.0.0.1:25"], True),
+        (["--config=/etc/passwd"], True),
+        (["-f", "{evil}"], False),
+        (["-f{evil}"], False),
+        (["-f", "{link}"], False),
+        (["-f", "evil.conf"], False),
+        (["-f", "."], False),
+        (["-f", "/etc/no-such-file"], False),
+    ],
+)
+def test_without_systemd_only_words_that_lead_to_root_s_own_files_are_obeyed(
+    machine: FakeMachine, words: list[str], obeyed: bool
+) -> None:
+    folder = machine.root / "open"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    (folder / "evil.conf").touch()
+    (folder / "link").symlink_to("/etc/passwd")
+    given = [word.format(evil=folder / "evil.conf", link=folder / "link") for word in words]
+    machine.process(10, "apache2", "apache2", *given, uid=1000)
+    for pid in ("10", "self"):
+        (machine.root / "proc" / pid / "ns").mkdir()
+        (machine.root / "proc" / pid / "ns" / "user").symlink_to("user:[1]")
+    (machine.root / "proc" / "10" / "root").unlink()
+    (machine.root / "proc" / "10" / "root").symlink_to("/var/lib/haproxy")
+    assert [one.pid for one in machine.masters(NAMES)] == ([10] if obeyed else [])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has something to lose")
