@@ -12,6 +12,7 @@ from ._nginx_syntax import Block, Directive, Parser
 
 _HEADER = re.compile(r"^# configuration file (/[^\n]*):$", re.MULTILINE)
 _INCLUDE_DEPTH = 40
+_SHARE = 0.6  # of the time that is left, for reading; the rest is for the certificates
 _INCLUDES_LIMIT = 100000
 
 # Directives whose path nginx makes, already when it only tests, if nothing is there.
@@ -130,7 +131,8 @@ class Tree:
         if around != "main":
             block = Block(Directive(around, [], main, 0))
             self.root.blocks.append(block)
-        self._read(main, block, None)
+        # What has ended the reading early; what was read until then stands.
+        self.cut = report.reader.partly(_SHARE, lambda: self._read(main, block, None))
 
     def path(self, value: str) -> str:
         """A path of the configuration, which is relative to the folder of its first file."""

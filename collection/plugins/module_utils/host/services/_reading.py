@@ -13,7 +13,7 @@ import errno
 import os
 import stat
 import time
-from typing import Dict, Iterator, List, NamedTuple, Optional
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional
 
 SMALL_LIMIT = 256 * 1024
 PEM_LIMIT = 1024 * 1024
@@ -136,6 +136,18 @@ class Reader:
             self.deadline = whole[0]
             self.bytes_left = whole[1] - given[0] + max(0, self.bytes_left)
             self.files_left = whole[2] - given[1] + max(0, self.files_left)
+
+    def partly(self, share: float, work: Callable[[], object]) -> Optional[Exhausted]:
+        """Does work within a share; what ended it early, if anything did.
+
+        So of a configuration that has no end there is time to say what was read of it.
+        """
+        try:
+            with self.share(share):
+                work()
+        except Exhausted as error:
+            return error
+        return None
 
     def tick(self) -> None:
         """Raises Exhausted when the time is over; called wherever a file decides how much is done."""

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Apache httpd: its files, read as it reads them, and held against its own dump of virtual hosts."""
 
+import functools
 import os
 import re
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set, Tuple
@@ -32,6 +33,7 @@ _STATIC = (
     "mod_log_config.c",
     "mod_watchdog.c",
 )
+_SHARE = 0.5  # of the time that is left, for reading; the rest is for the server's word and the certificates
 _BUILT_IN = re.compile(r'-D (HTTPD_ROOT|SERVER_CONFIG_FILE)="([^"]*)"')
 _DUMPED = re.compile(r"\((/[^\n]*):([0-9]+)\)$", re.MULTILINE)
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
@@ -117,11 +119,13 @@ class Apache(Service):
             reading = Reading(report.reader, start, warn)
             # Directives of the command line: -C is read before the files, -c after them.
             reading.obey(lines(_commanded(instance, "-C"), instance.config), reading.main)
-            reading.file(instance.config)
+            cut = report.reader.partly(_SHARE, functools.partial(reading.file, instance.config))
             reading.obey(lines(_commanded(instance, "-c"), instance.config), reading.main)
             if instance.master is not None and self.machine.may_ask_as(instance.master):
                 self._hold_against_dump(instance, reading, report)
             Hosts(reading, report, self.name).report_bindings()
+            if cut is not None:
+                raise cut
 
     def _every(self, report: Report) -> List[Instance]:
         """Those in use and those that were asked for."""
@@ -157,8 +161,12 @@ class Apache(Service):
     def _dump(self, instance: Instance, report: Report) -> Optional[Set[Tuple[str, int]]]:
         """The places of the virtual hosts as the server tells them."""
         argv = self._direct(instance) + ["-t", "-D", "DUMP_VHOSTS"]
-        answer = self.machine.ask(argv, min(30.0, report.reader.seconds_left()), instance.environment)
-        if answer is None or answer.timed_out:
+        seconds = min(30.0, report.reader.seconds_left() / 3)  # it may wait where we did not
+        answer = self.machine.ask(argv, seconds, instance.environment)
+        if answer is None:
+            return None
+        if answer.timed_out:
+            report.warning("its own test of the configuration does not end", instance.config)
             return None
         if answer.returncode != 0:
             report.warning("its own test of the configuration fails: %s" % answer.said(), instance.config)

@@ -111,6 +111,8 @@ class Nginx(Service):
         for message, file, line in tree.warnings:
             report.warning(message, file, line)
         Servers(tree, report, self.name).report_bindings()
+        if tree.cut is not None:
+            raise tree.cut
 
     def _tree(self, report: Report, instance: Instance) -> "Tree":
         """What the files say; where they leave a doubt, what nginx says of them.
@@ -123,7 +125,7 @@ class Nginx(Service):
 
         tree = _nginx_files.from_disk(report, instance.config)
         master = instance.master
-        if not tree.warnings or master is None or instance.program is None:
+        if not (tree.warnings or tree.cut) or master is None or instance.program is None:
             return tree
         if not self.machine.may_ask_as(master):
             return tree
@@ -138,7 +140,7 @@ class Nginx(Service):
         from . import _nginx_files  # noqa: PLC0415
 
         argv = [instance.program or "nginx", "-T", "-q"] + instance.options
-        seconds = min(30.0, report.reader.seconds_left())
+        seconds = min(30.0, report.reader.seconds_left() / 3)  # it may wait where we did not
         answer = self.machine.ask(self.machine.as_owner(instance.master, argv), seconds)
         if answer is None or answer.returncode != 0 or answer.timed_out or answer.overflowed:
             said = "nothing" if answer is None else answer.said()
