@@ -10,6 +10,7 @@ import re
 import socket
 import struct
 import sys
+import threading
 from typing import Any, List, NamedTuple, Optional, Set
 
 from . import _reading
@@ -69,11 +70,18 @@ def endpoint(text: str) -> Optional[Endpoint]:
 def running(machine: Any, process: Process, asked: Endpoint) -> Optional[Any]:
     """The configuration that a process runs; None where it does not tell, or another one would."""
     connection = http.client.HTTPConnection(asked.host, asked.port, timeout=_SECONDS)
+    ending: Optional[threading.Timer] = None
     try:
         if asked.path:
             connection.sock = _unix(asked.path, process)
         elif os.geteuid() == 0 and not _holds(machine, process, asked.port):
             return None
+        else:
+            connection.connect()
+        # The timeout is one for each read; who says a byte a second is not waited for either.
+        ending = threading.Timer(_SECONDS, _end, (connection.sock,))
+        ending.daemon = True
+        ending.start()
         # A socket has no name, and Caddy wants to be asked for none there (RFC 2616 section 14.26).
         connection.request("GET", "/config/", headers={"Host": ""} if asked.path else {})
         answer = connection.getresponse()
@@ -81,8 +89,17 @@ def running(machine: Any, process: Process, asked: Endpoint) -> Optional[Any]:
     except (OSError, http.client.HTTPException, ValueError):
         return None
     finally:
+        if ending is not None:
+            ending.cancel()
         connection.close()
     return parsed(body) if answer.status == 200 and len(body) <= _LIMIT else None
+
+
+def _end(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # it has ended by itself
 
 
 def parsed(body: bytes) -> Optional[Any]:

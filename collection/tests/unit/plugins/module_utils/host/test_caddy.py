@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import threading
 import time
 import typing as t
 from pathlib import Path
@@ -206,6 +208,36 @@ def test_only_the_process_itself_may_tell_what_it_runs(web: Caddy) -> None:
     (proc / "net/tcp6").write_text("head\n" + row.format(0, "0A", 13))
     assert not _caddy_admin._holds(web.machine, process, 2019)
     assert not _caddy_admin._holds(web.machine, process, 2020)
+
+
+def test_an_endpoint_that_says_a_byte_at_a_time_is_left(web: Caddy, monkeypatch: pytest.MonkeyPatch) -> None:
+    web.machine.process(9, "caddy", "caddy", "run")
+    (process,) = web.machine.processes(("caddy",))
+    monkeypatch.setattr(_caddy_admin, "_SECONDS", 1.0)
+    monkeypatch.setattr(_caddy_admin, "_holds", lambda *_given: True)
+    left = threading.Event()
+
+    def drip(door: socket.socket) -> None:
+        caller, _address = door.accept()
+        with caller:
+            caller.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            while not left.wait(0.2):
+                try:
+                    caller.sendall(b" ")
+                except OSError:
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        server = threading.Thread(target=drip, args=(door,))
+        server.start()
+        start = time.monotonic()
+        asked = _caddy_admin.Endpoint("127.0.0.1", door.getsockname()[1], "")
+        found = _caddy_admin.running(web.machine, process, asked)
+        took = time.monotonic() - start
+        left.set()
+        server.join()
+    assert found is None
+    assert took < 10
 
 
 @pytest.mark.parametrize(
