@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,8 +162,8 @@ def _build(image: Image, say: Say) -> None:
     packages = debian.download(archive, NEWER_RELEASE, NEWER, folder)
     _unpack(packages[0], folder / "pebble")
     say(f"building the root file system of hosts: Debian {debian.RELEASE}, half a minute or so")
-    _bootstrap(archive, folder / "root")
-    _finish(folder / "root")
+    bootstrap(archive, folder / "root", debian.RELEASE, PACKAGES)
+    finish(folder / "root")
     folder.chmod(0o755)
     folder.rename(image.folder)
 
@@ -174,13 +174,14 @@ def _unpack(package: Path, into: Path) -> None:
     shutil.rmtree(into / "usr/share")
 
 
-def _bootstrap(archive: debian.Archive, root: Path) -> None:
-    command = [*_ALONE, "mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+def bootstrap(archive: debian.Archive, root: Path, release: str, packages: Iterable[str]) -> None:
+    """A root file system of a release of Debian with packages."""
+    command = [*_ALONE, "mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(packages)}"]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED]
     command += [f"--aptopt={setting}" for setting in debian.network_settings()]
-    command += ["--dpkgopt=force-unsafe-io", debian.RELEASE, str(root)]
+    command += ["--dpkgopt=force-unsafe-io", release, str(root)]
     done = subprocess.run(
-        [*command, archive.line(debian.RELEASE)],
+        [*command, archive.line(release)],
         check=False,
         capture_output=True,
         text=True,
@@ -191,7 +192,7 @@ def _bootstrap(archive: debian.Archive, root: Path) -> None:
         raise InstallError(f"mmdebstrap failed:\n{done.stderr[-4000:]}")
 
 
-def _finish(root: Path) -> None:
+def finish(root: Path) -> None:
     """Turn what the packages have enabled off, and take away what must differ on every host."""
     for pattern in REMOVED:
         for place in root.glob(pattern):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from tests.lab import debian, kernel
 from tests.lab.errors import InstallError
+from tests.lab.image import bootstrap, finish
 
 if TYPE_CHECKING:
     from tests.lab.image import Image, Say
@@ -28,6 +29,7 @@ class Layer(StrEnum):
 
     SERVERS = "servers"
     OTHERS = "others"  #: what Debian does not let a machine have beside those
+    DEBIAN_11 = "debian-11"  #: a whole root of an older release, which no other lies below
 
 
 #: The packages of each layer.
@@ -38,7 +40,13 @@ PACKAGES = {
         *("libnginx-mod-stream", "libnginx-mod-mail"),
     ),
     Layer.OTHERS: ("exim4-daemon-light", "proftpd-core", "proftpd-mod-crypto"),
+    Layer.DEBIAN_11: (
+        *("systemd", "systemd-sysv", "dbus", "openssh-server", "ca-certificates", "netbase", "iproute2"),
+        *("procps", "python3", "openssl", "nginx-light", "apache2"),
+    ),
 }
+#: The release of each layer that is a root of its own.
+WHOLE = {Layer.DEBIAN_11: "bullseye"}
 
 _QUIET = "#!/bin/sh\nexit 101\n"
 
@@ -60,6 +68,9 @@ def ready(image: Image, layer: Layer, say: Say | None = None) -> Path:
 def _build(image: Image, layer: Layer, folder: Path) -> None:
     for leftover in folder.parent.glob(f"building-{layer}-*"):
         shutil.rmtree(leftover)  # its builder had mounted only in a name space of its own
+    if layer in WHOLE:
+        _build_whole(layer, folder)
+        return
     scratch = Path(tempfile.mkdtemp(prefix=f"building-{layer}-", dir=folder.parent))
     work = [sys.executable, "-m", "tests.lab.layers", str(image.root), str(scratch), *PACKAGES[layer]]
     done = subprocess.run(
@@ -87,6 +98,14 @@ def _build(image: Image, layer: Layer, folder: Path) -> None:
     (scratch / "upper").chmod(0o755)
     (scratch / "upper").rename(folder)
     shutil.rmtree(scratch)
+
+
+def _build_whole(layer: Layer, folder: Path) -> None:
+    root = Path(tempfile.mkdtemp(prefix=f"building-{layer}-", dir=folder.parent))
+    bootstrap(debian.machine_archive(), root, WHOLE[layer], PACKAGES[layer])
+    finish(root)
+    root.chmod(0o755)
+    root.rename(folder)
 
 
 def _install(root: Path, scratch: Path, packages: list[str]) -> None:

@@ -98,6 +98,8 @@ def prepare(state: State, fleet: Fleet, wishes: Wishes, image: Image) -> None:
 
 def _layers(name: str, fleet: Fleet, image: Image) -> list[Path]:
     wished = next((host.layer for host in fleet.hosts if host.name == name), None)
+    if wished in layers.WHOLE:
+        return [layers.ready(image, wished)]
     above = [image.pebble] if name == CA else [layers.ready(image, wished)] if wished else []
     return [*above, image.root]
 
