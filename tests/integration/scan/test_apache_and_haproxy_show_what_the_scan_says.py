@@ -49,6 +49,18 @@ UndefMacro Site
 </VirtualHost>
 IncludeOptional corpus-apache/[c]onf.d/*.conf
 IncludeOptional corpus-apache/nothing/*.conf
+Listen 8447 https
+Listen 8448
+<VirtualHost *:8447>
+  ServerName by-listener.test
+  SSLCertificateFile %C/by-listener.crt
+  SSLCertificateKeyFile %C/by-listener.key
+</VirtualHost>
+<VirtualHost *:8448>
+  ServerName plain.test
+  SSLCertificateFile %C/plain.crt
+  SSLCertificateKeyFile %C/plain.key
+</VirtualHost>
 <IfFile "/nowhere">
   Include /nowhere
 </IfFile>
@@ -99,7 +111,7 @@ def settled(host: LabHost, kind: str) -> Scanned:
 def test_what_macros_inheritance_and_mod_md_make(small_lab: Lab, corpus_authority: Authority) -> None:
     host = small_lab.hosts["apache1"]
     corpus = Corpus(host, corpus_authority, "/srv/made")
-    corpus.certificates("global", "macro", "other", "one", "bracket", "stray")
+    corpus.certificates("global", "macro", "other", "one", "bracket", "stray", "by-listener", "plain")
     host.write("/srv/made/one.chain", corpus_authority.issue("x.test").chain)
     host.run(["sh", "-c", "sed -i '/END CERT/q' /srv/made/one.crt"])  # the leaf alone
     corpus.write("/etc/apache2/corpus-apache/conf.d/b.conf", BRACKET)
@@ -119,7 +131,8 @@ def test_what_macros_inheritance_and_mod_md_make(small_lab: Lab, corpus_authorit
     assert named["inherits.test",] == "global"
     assert named["define.test",] == "one"
     assert named["bracket.test",] == "bracket"
-    assert "stray" not in named.values()
+    assert named["by-listener.test",] == "by-listener"
+    assert not {"stray", "plain"} & set(named.values())
     (managed,) = (one for one in scanned.bindings if one["names"] == ["managed.test"])
     assert managed["managed_by"] == "mod_md"
     kinds = [

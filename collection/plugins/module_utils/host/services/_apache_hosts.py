@@ -12,6 +12,7 @@ from ._apache_syntax import Directive, Host, Reading
 
 _ADDRESS = re.compile(r"(\[[^\]]*\]|[^:]*)(?::([0-9]{1,5}|\*))?")
 _UNRESOLVED = re.compile(r"\$\{([^}]*)\}")
+_HTTPS = 443
 _EVERY = ("*", "_default_", "0.0.0.0")  # noqa: S104 - spellings of "every address"
 
 
@@ -37,6 +38,7 @@ class Hosts:
         self.reading = reading
         self.report = report
         self.service = service
+        self.protocols: Dict[Address, str] = {}
         self.listens = [one for one in map(self._listen, reading.main.all("listen")) if one is not None]
         self.managed = self._managed()
 
@@ -80,6 +82,8 @@ class Hosts:
         if address is None or address.port == 0:
             self._warn("Listen %s is not understood" % value, directive)
             return None
+        usual = "https" if address.port == _HTTPS else "http"
+        self.protocols.setdefault(address, (directive.arguments[1:2] or [usual])[0].lower())
         return address
 
     def _address(self, value: str) -> Optional[Address]:
@@ -90,10 +94,30 @@ class Hosts:
 
     def _tls(self, host: Host) -> bool:
         engine = host.last("sslengine") or self.reading.main.last("sslengine")
-        value = engine.arguments[0].lower() if engine is not None and engine.arguments else "off"
-        if value == "optional" and engine is not None:
+        if engine is None:
+            return self._protocol(host) == "https"
+        value = engine.arguments[0].lower() if engine.arguments else "off"
+        if value == "optional":
             self._warn("SSLEngine optional: no handshake at once, nothing is looked for there", engine)
         return value == "on"
+
+    def _protocol(self, host: Host) -> str:
+        """What a virtual host speaks that does not say whether it has TLS: what its listener speaks.
+
+        A listener on its very address comes before one that only has its port (listen.c).
+        """
+        said = host.last("protocol") or self.reading.main.last("protocol")
+        if said is not None and said.arguments:
+            return said.arguments[0].lower()
+        own = [one for one in map(_address, host.addresses) if one is not None]
+        exact = [self.protocols[address] for address in own if address in self.protocols]
+        near = [
+            protocol
+            for address in own
+            for listen, protocol in self.protocols.items()
+            if listen.port == address.port
+        ]
+        return (exact + near + ["http"])[0]
 
     def _names(self, host: Host) -> List[str]:
         name = host.last("servername")

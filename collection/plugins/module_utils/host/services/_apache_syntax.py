@@ -18,7 +18,7 @@ _LINES_LIMIT = 5000000
 _ZEROS_LIMIT = 100
 _USE_DEPTH = 20
 _WANTED = frozenset(
-    "gnutlscertificatefile listen mdomain mdstoredir nssnickname servername serveralias "  # noqa: SIM905 - words in a row read best
+    "gnutlscertificatefile listen mdomain mdstoredir nssnickname protocol servername serveralias "  # noqa: SIM905 - words in a row read best
     "sslcertificatechainfile sslcertificatefile sslcertificatekeyfile sslengine tlscertificate".split()
 )
 _CONDITIONS = ("ifdefine", "ifdirective", "iffile", "ifmodule", "ifsection", "ifversion")
