@@ -49,7 +49,7 @@ def of_sites(lab: Lab) -> list[dict[str, Any]]:
             "address": lab.hosts[host].address,
             "port": site.port,
             "name": site.probe_name,
-            "expected_fingerprint": lab.first_fingerprints[site.key],
+            "expected_fingerprint": lab.served_site(site, host),
         }
         for site in lab.sites
         for host in site.hosts
@@ -155,7 +155,7 @@ def test_a_host_sees_its_own_loopback_and_the_controller_says_that_it_does_not(s
         "service": "nginx",
         "names": ["www.lab.test"],
         "listeners": ["127.0.0.1:443", "*:443"],
-        "fingerprint": small_lab.first_fingerprints["www"],
+        "fingerprint": small_lab.served_site(small_lab.site("www")),
     }
     inside = ask(small_lab, "web1", deployments=[deployment], source="host")
     assert [one["matches"] for one in inside["endpoints"]] == [True]
