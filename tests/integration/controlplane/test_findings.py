@@ -120,6 +120,22 @@ def test_what_is_served_is_held_against_the_disk_and_shown_with_the_place(
         assert told == ([] if cause == "in_sync" else [place["difference"]["sentence"]]), "each once"
 
 
+def test_a_place_that_came_right_by_itself_has_no_failures_left(stage: Stage) -> None:
+    pem = stage.ca.issue("shop.example").certificate
+    stage.found("web1", (pem, {**binding(pem), "served": seen(None)}))
+    with stage.database.write() as session:
+        (place,) = certificates.get(session, 1).deployments
+        place.failures, place.next_attempt_at, place.last_problem = 1, stage.clock(), "the run was killed"
+    stage.found("web1", (pem, {**binding(pem), "served": seen(None)}))
+    with stage.database.read() as session:
+        (place,) = certificates.get(session, 1).deployments
+        assert place.failures == 1, "nothing was shown that would speak for it"
+    stage.found("web1", (pem, {**binding(pem), "served": seen(pem)}))
+    with stage.database.read() as session:
+        (place,) = certificates.get(session, 1).deployments
+        assert (place.failures, place.next_attempt_at, place.last_problem) == (0, None, None)
+
+
 def test_a_file_that_somebody_has_overwritten_is_told_where_the_place_is_ours(
     client: httpx.Client, stage: Stage
 ) -> None:

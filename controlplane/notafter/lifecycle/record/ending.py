@@ -67,6 +67,14 @@ def deployment_failed(row: DeploymentRow, reason: Reason, now: datetime) -> None
     row.next_attempt_at = next_attempt(now, row.failures, row.key, facts)
 
 
+def deployment_settled(row: DeploymentRow, now: datetime) -> None:
+    """Handshakes show what should be there: what failed before no longer counts, however it came right."""
+    row.verified_at = now
+    row.failures = 0
+    row.next_attempt_at = None
+    row.last_problem = None
+
+
 def fail_certificate_item(  # noqa: PLR0913, PLR0917 -- one failure, all that is known of it
     session: Session,
     job: JobRow,

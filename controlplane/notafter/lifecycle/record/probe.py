@@ -6,7 +6,7 @@ from notafter.domain.difference import Sight
 from notafter.domain.job import ItemState, JobKind, Subject
 from notafter.domain.outcome import Endpoint, Probed
 from notafter.domain.reason import Reason, ReasonCode
-from notafter.lifecycle.record.ending import end, is_open
+from notafter.lifecycle.record.ending import deployment_settled, end, is_open
 from notafter.store import items, sights
 from notafter.store.database import Session
 from notafter.store.tables import DeploymentRow, ItemRow, JobRow
@@ -42,7 +42,7 @@ def _seen(job: JobRow, row: DeploymentRow, points: list[Endpoint], now: datetime
         for point in points
     )
     if all(point.matches for point in points):
-        row.verified_at = now
+        deployment_settled(row, now)
         row.live_fingerprint = points[0].fingerprint
         return
     shown = [point for point in points if point.fingerprint]

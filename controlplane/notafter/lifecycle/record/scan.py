@@ -13,7 +13,7 @@ from notafter.domain.version import Origin
 from notafter.domain.x509 import Leaf, read_leaf
 from notafter.lifecycle.adopt import schedule
 from notafter.lifecycle.record import identity
-from notafter.lifecycle.record.ending import end, is_open
+from notafter.lifecycle.record.ending import deployment_settled, end, is_open
 from notafter.lifecycle.record.host import scan_failed
 from notafter.store import certificates, deployments, items, servers, sights, versions
 from notafter.store.database import Session
@@ -161,6 +161,9 @@ def _live(session: Session, server: ServerRow, now: datetime) -> None:
         found = difference(replace(view, outside=(), issued=None))
         if found.cause is Cause.IN_SYNC:
             row.live_fingerprint, row.verified_at = view.disk, now
+            current = row.certificate.current
+            if current is not None and current.fingerprint == view.disk:
+                deployment_settled(row, now)
         elif found.cause is Cause.NOT_RELOADED and found.sight is not None:
             row.live_fingerprint = found.sight.fingerprint
 
