@@ -133,29 +133,34 @@ class Machine:
 
     def masters(self, names: Sequence[str]) -> List[Process]:
         """Those processes of these names that none of the others has started, and that may be believed."""
-        found = (self._as_started(one) for one in self._first(names) if self.trusted(one, names))
-        return [process for process in found if process is not None]
+        return [self._as_started(one) for one in self._first(names) if self.trusted(one, names)]
 
     def strangers(self, names: Sequence[str]) -> List[Process]:
         """Processes that bear these names but are some user's own: never asked, never obeyed."""
-        return [
-            process
-            for process in self._first(names)
-            if not self.trusted(process, names) or self._as_started(process) is None
-        ]
+        return [process for process in self._first(names) if not self.trusted(process, names)]
 
-    def _as_started(self, process: Process) -> Optional[Process]:
-        """A process with the command line that it was started with; None where only it can tell.
+    def _as_started(self, process: Process) -> Process:
+        """A process with the command line that it was started with, as far as systemd tells.
 
         What the kernel shows is the process's own memory. One that root has started and that has
-        given root's rights away may have written something else there, and root would obey it.
+        given root's rights away may have written something else there.
         """
         if os.geteuid() != 0 or process.user == 0 or self._started_by(process) != 0:
             return process
         words = self._told_by_systemd(process)
-        if words:
-            return process._replace(arguments=words)
-        return process if all(map(_may_obey, process.arguments[1:])) else None
+        return process._replace(arguments=words) if words else process
+
+    def _rights(self, process: Process) -> Optional[int]:
+        """The user with whose rights what a process's command line says may be done.
+
+        Those that it was started with, if the words are systemd's or lead only to what is root's;
+        else those that it has now: then it gains nothing by what it says.
+        """
+        started = self._started_by(process)
+        if started != 0 or process.user == 0:
+            return started
+        vouched = all(map(_may_obey, process.arguments[1:])) or bool(self._told_by_systemd(process))
+        return 0 if vouched else process.user
 
     def _told_by_systemd(self, process: Process) -> List[str]:
         """The words with which systemd has started the main process of a service."""
@@ -229,7 +234,7 @@ class Machine:
 
     def as_owner(self, process: Optional[Process], argv: List[str]) -> List[str]:
         """A command with the rights that a process was started with: root loads only what is root's."""
-        user = 0 if process is None or os.geteuid() != 0 else self._started_by(process)
+        user = 0 if process is None or os.geteuid() != 0 else self._rights(process)
         return (self.as_user(user, argv) if user else None) or argv
 
     @staticmethod

@@ -125,9 +125,12 @@ def test_a_daemon_that_gave_up_root_s_rights_has_the_command_line_that_systemd_g
         "ExecStart={ path=/usr/sbin/apache2 ; argv[]=/usr/sbin/apache2 -k start ; ignore_errors=no ; }\n"
     )
     assert [one.arguments for one in machine.masters(NAMES)] == [["/usr/sbin/apache2", "-k", "start"]]
+    (process,) = machine.masters(NAMES)
+    assert machine.as_owner(process, ["x"]) == ["x"]
     machine.answers[("systemctl", "show", PROPERTIES, "apache2.service")] = said("")
-    assert machine.masters(NAMES) == []
-    assert [one.pid for one in machine.strangers(NAMES)] == [10]
+    (process,) = machine.masters(NAMES)
+    assert process.arguments == list(lie)
+    assert machine.as_owner(process, ["x"]) == ["runuser", "-u", "nobody", "--", "x"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has something to lose")
@@ -145,7 +148,7 @@ def test_a_daemon_that_gave_up_root_s_rights_has_the_command_line_that_systemd_g
         (["-f", "/etc/no-such-file"], False),
     ],
 )
-def test_without_systemd_only_words_that_lead_to_root_s_own_files_are_obeyed(
+def test_without_systemd_root_obeys_only_words_that_lead_to_root_s_own_files(
     machine: FakeMachine, words: list[str], obeyed: bool
 ) -> None:
     folder = machine.root / "open"
@@ -154,13 +157,15 @@ def test_without_systemd_only_words_that_lead_to_root_s_own_files_are_obeyed(
     (folder / "evil.conf").touch()
     (folder / "link").symlink_to("/etc/passwd")
     given = [word.format(evil=folder / "evil.conf", link=folder / "link") for word in words]
-    machine.process(10, "apache2", "apache2", *given, uid=1000)
+    machine.process(10, "apache2", "apache2", *given, uid=pwd.getpwnam("nobody").pw_uid)
     for pid in ("10", "self"):
         (machine.root / "proc" / pid / "ns").mkdir()
         (machine.root / "proc" / pid / "ns" / "user").symlink_to("user:[1]")
     (machine.root / "proc" / "10" / "root").unlink()
     (machine.root / "proc" / "10" / "root").symlink_to("/var/lib/haproxy")
-    assert [one.pid for one in machine.masters(NAMES)] == ([10] if obeyed else [])
+    (process,) = machine.masters(NAMES)
+    prefix = [] if obeyed else ["runuser", "-u", "nobody", "--"]
+    assert machine.as_owner(process, ["x"]) == [*prefix, "x"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has something to lose")
