@@ -159,8 +159,8 @@ class Machine:
         started = self._started_by(process)
         if started != 0 or process.user == 0:
             return started
-        vouched = all(map(_may_obey, process.arguments[1:])) or bool(self._told_by_systemd(process))
-        return 0 if vouched else process.user
+        harmless = all(map(_may_obey, process.arguments[1:]))
+        return 0 if harmless or self._told_by_systemd(process) == process.arguments else process.user
 
     def _told_by_systemd(self, process: Process) -> List[str]:
         """The words with which systemd has started the main process of a service."""

@@ -9,7 +9,7 @@ import os
 import pwd
 import subprocess
 import sys
-import typing as t
+import time
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,6 @@ from ansible_collections.notafter.tls.plugins.module_utils.host import services
 from ansible_collections.notafter.tls.plugins.module_utils.host.errors import HostError
 from ansible_collections.notafter.tls.plugins.module_utils.host.services import _machine
 from ansible_collections.notafter.tls.tests.unit.plugins.scanning import FakeMachine, said
-
-if t.TYPE_CHECKING:
-    from pathlib import Path
 
 NAMES = ("apache2",)
 
@@ -127,6 +124,8 @@ def test_a_daemon_that_gave_up_root_s_rights_has_the_command_line_that_systemd_g
     assert [one.arguments for one in machine.masters(NAMES)] == [["/usr/sbin/apache2", "-k", "start"]]
     (process,) = machine.masters(NAMES)
     assert machine.as_owner(process, ["x"]) == ["x"]
+    (unread,) = machine.processes(NAMES)
+    assert machine.as_owner(unread, ["x"])[0] == "runuser", "it still has the words of its own"
     machine.answers[("systemctl", "show", PROPERTIES, "apache2.service")] = said("")
     (process,) = machine.masters(NAMES)
     assert process.arguments == list(lie)
@@ -246,6 +245,9 @@ def test_this_very_process_is_seen_in_the_real_proc(tmp_path: Path) -> None:
     program.symlink_to("/bin/sleep")
     with subprocess.Popen([str(program), "60"]) as sleeping:
         try:
+            shown, deadline = Path(f"/proc/{sleeping.pid}/cmdline"), time.monotonic() + 10
+            while not shown.read_bytes() and time.monotonic() < deadline:
+                pass  # the kernel gives a new program its name a moment before its arguments
             machine = _machine.Machine()
             found = [one for one in machine.processes(("nginx",)) if one.pid == sleeping.pid]
             assert [(one.parent, one.user, one.arguments[1:]) for one in found] == [
