@@ -1,0 +1,1 @@
+"""The random part of the tests, in full: `make torture` runs it and prints a scoreboard."""
