@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _CONFIGS = ("/etc/caddy/Caddyfile", "/etc/caddy/caddy.json", "/etc/caddy/config.json")
 _LONG = {"-c": "--config", "-a": "--adapter", "-r": "--resume"}
+# Whatever Caddy is asked, a library in it makes a folder for itself, but where it is told that it has one.
+_NO_FOLDER = ("STEPPATH", "/")
 _HOME = ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")
 
 
@@ -50,7 +52,9 @@ class Caddy(Service):
 
     def version(self) -> Optional[str]:
         program = self.instances()[0].program
-        return None if program is None else self.told_version([program, "version"], r"v?(\d[\w.-]*)")
+        if program is None:
+            return None
+        return self.told_version(["env", "=".join(_NO_FOLDER), program, "version"], r"v?(\d[\w.-]*)")
 
     def instances(self) -> List[Instance]:
         """Every process, each with its own file; the usual file when none runs."""
@@ -197,7 +201,7 @@ def given(words: List[str]) -> Dict[str, str]:
 
 def _needed(environment: Dict[str, str], places: "Places") -> Dict[str, str]:
     wanted = places.variables.union(_HOME)
-    return {name: value for name, value in environment.items() if name in wanted}
+    return dict([_NO_FOLDER], **{name: value for name, value in environment.items() if name in wanted})
 
 
 def _folders(environment: Dict[str, str]) -> Tuple[Optional[str], Optional[str]]:

@@ -182,7 +182,7 @@ class TestRunning:
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to tell its own from others")
     def test_only_exim_s_own_user_is_believed(self, conf: Exim) -> None:
-        conf.machine.answers[("exim", "-C", "/dev/null", "-bP", "exim_user")] = said("exim_user = mail\n")
+        conf.machine.answers[("exim", "-C", "/dev/null", "-bV", "-bP", "exim_user")] = said("exim_user = mail\n")
         conf.machine.process(10, "exim", "exim", "-bd", "-C", "/home/x/conf", uid=8)
         conf.machine.process(12, "exim", "exim", "-bd", uid=65534)
         assert [one.pid for one in conf.service.masters()] == [10]
@@ -197,8 +197,8 @@ def test_the_word_of_exim_counts(conf: Exim) -> None:
     told += (
         "local_interfaces = 127.0.0.1\ndaemon_smtp_ports = smtp\ntls_advertise_hosts = *\nno_disable_ipv6\n"
     )
-    conf.machine.answers[("exim4", "-bP", "tls_certificate")] = said(told)
-    conf.machine.answers[("exim4", "-bP", "config_file")] = said(f"{conf.folder}/exim.conf\n")
+    conf.machine.answers[("exim4", "-bV", "-bP", "tls_certificate")] = said(told)
+    conf.machine.answers[("exim4", "-bV", "-bP", "config_file")] = said(f"{conf.folder}/exim.conf\n")
     conf.machine.answers[("exim4", "-bV")] = said("Exim version 4.96 #2 built 27-May-2026\n")
     assert conf.found("tls_certificate = %C/one.pem\ntls_privatekey = %C/two.key\n") == [
         ("two", [], ["127.0.0.1:25/smtp"])
