@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from tests.lab.fleet import Site
 
 HOST_FAILPOINT = "/run/notafter-failpoint"
+HELD = f"{HOST_FAILPOINT}.held"
+#: Longer than any test needs: who is held is let go by the test.
+HOLD_SECONDS = 100
 
 
 class Story:
@@ -113,14 +116,18 @@ class Story:
                 found.append(int(entry.name))
         return found
 
-    def hold(self, host: str, point: str, seconds: float) -> None:
-        """Makes the host program wait at a point, once."""
-        self.lab.hosts[host].write(HOST_FAILPOINT, f"{point}:sleep={seconds}")
+    def hold(self, host: str, point: str, seconds: float = HOLD_SECONDS) -> None:
+        """Makes the host program wait at a point, once, until it is let go."""
+        self.lab.hosts[host].write(HOST_FAILPOINT, f"{point}:hold={seconds}")
 
     def wait_for_hold(self, host: str) -> None:
         """Waits until the host program has come to the point where it waits."""
         met = f"the run does not come to the failpoint of {host}"
-        self.plane.wait_until(lambda: not self.lab.hosts[host].exists(HOST_FAILPOINT), met, 90)
+        self.plane.wait_until(lambda: self.lab.hosts[host].exists(HELD), met, 90)
+
+    def let_go(self, host: str) -> None:
+        """Lets the host program go on that waits."""
+        self.lab.hosts[host].run(["rm", "-f", HELD])
 
     def job(self, number: int) -> dict[str, Any]:
         """One job with its items."""
@@ -167,9 +174,9 @@ class Story:
         return fingerprints[: fingerprints.index(before[key])]
 
     def forget_failpoints(self) -> None:
-        """Takes away failpoints that were not met."""
+        """Takes away failpoints that were not met, and lets go who waits at one."""
         for host in self.lab.hosts.values():
-            host.run(["rm", "-f", HOST_FAILPOINT])
+            host.run(["rm", "-f", HOST_FAILPOINT, HELD])
 
 
 @pytest.fixture(scope="session")

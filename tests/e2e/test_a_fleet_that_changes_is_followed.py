@@ -118,7 +118,7 @@ def test_a_version_that_comes_while_an_older_one_is_deployed_is_deployed_after_i
     older = story.certificate("portal")["fingerprint"]
     host.run(["cp", "/etc/ssl/api-ec/fullchain.pem", PORTAL_CHAIN])
     host.run(["cp", "/etc/ssl/api-ec/privkey.pem", PORTAL_KEY])
-    story.hold("web1", "staged", 20)
+    story.hold("web1", "staged")
     plane.ask("POST", "/api/v1/scan", {"servers": ["web1"]})
     story.wait_for_hold("web1")
     deploy = story.newest_job("deploy")
@@ -128,6 +128,7 @@ def test_a_version_that_comes_while_an_older_one_is_deployed_is_deployed_after_i
     renewal = story.wait_for_job(story.newest_job("renew")["id"])
     assert by_server(renewal) == {"web2": ("succeeded", "deployed")}, "web1 is taken"
     assert story.job(deploy["id"])["state"] == "running", "the older version is still on its way"
+    story.let_go("web1")
     deploy = story.wait_for_job(deploy["id"])
     (item,) = deploy["details"]
     assert (item["state"], item["after_fingerprint"]) == ("succeeded", older)

@@ -56,12 +56,11 @@ def test_k1_the_host_program_is_killed_while_it_deploys(story: Story, points: tu
 )
 def test_k6_ansible_is_killed(story: Story, host: str, point: str) -> None:
     orders = story.lab.ca.orders()
-    story.lab.hosts[host].write(HOST_FAILPOINT, f"{point}:sleep=3")
+    story.hold(host, point)
     before = story.renew("www")
-    story.plane.wait_until(
-        lambda: not story.lab.hosts[host].exists(HOST_FAILPOINT), "the run does not get there", 60
-    )
+    story.wait_for_hold(host)
     assert kill_ansible(story) > 0
+    story.let_go(host)
     story.wait_until_done(before)
     assert story.lab.ca.orders() - orders in (1, 2)
     assert len(story.new_versions("www", before)) == 1

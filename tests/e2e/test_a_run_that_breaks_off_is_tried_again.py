@@ -93,7 +93,7 @@ def test_k6_a_run_that_dies_before_ansible_starts_is_tried_again(story: Story) -
 
 def test_k6_the_process_of_a_run_is_killed(story: Story) -> None:
     orders = story.lab.ca.orders()
-    story.hold("web1", "staged", 4)
+    story.hold("web1", "staged")
     before = story.renew("www")
     job = newest(story, "renew")
     story.wait_for_hold("web1")
@@ -107,6 +107,7 @@ def test_k6_the_process_of_a_run_is_killed(story: Story) -> None:
         ("deployment", "failed", "run_failed"),
     ]
     assert story.run_processes() == [], "what it had started was ended"
+    story.let_go("web1")
     story.let_back_offs_pass()
     assert_done_once(story, "www", before, orders)
 
@@ -115,7 +116,7 @@ def test_k6_a_run_that_hangs_is_ended_and_says_so(story: Story) -> None:
     plane, orders = story.plane, story.lab.ca.orders()
     plane.stop()
     plane.start({"NOTAFTER_JOB_TIMEOUT_SECONDS": "10"})
-    story.hold("issuer", "before-acme-sh", 14)
+    story.hold("issuer", "before-acme-sh")
     before = story.renew("www")
     job = newest(story, "renew")
     told = story.wait_for_job(job)
@@ -125,6 +126,7 @@ def test_k6_a_run_that_hangs_is_ended_and_says_so(story: Story) -> None:
     ]
     assert "took too long" in told["details"][0]["message"]
     assert story.run_processes() == []
+    story.forget_failpoints()
     plane.stop()
     plane.start()
     story.let_back_offs_pass()
@@ -147,12 +149,13 @@ def test_told_to_stop_it_cancels_a_run_that_takes_too_long_and_the_next_start_go
     plane, orders = story.plane, story.lab.ca.orders()
     plane.stop()
     plane.start({"NOTAFTER_DRAIN_SECONDS": "0.5"})
-    story.hold("web1", "staged", 6)
+    story.hold("web1", "staged")
     before = story.renew("www")
     job = newest(story, "renew")
     story.wait_for_hold("web1")
     assert stopped(story) == 0
     assert story.run_processes() == []
+    story.let_go("web1")
     plane.start()
     assert story.job(job)["state"] == "cancelled"
     assert items(story, job)[1] == ("deployment", "cancelled", "cancelled")

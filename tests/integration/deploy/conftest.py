@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tests.lab.lab import Lab
 
 FAILPOINT = "/run/notafter-failpoint"
+#: There while the host program waits at a failpoint; taken away, it goes on.
+HELD = f"{FAILPOINT}.held"
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.notafter.tls.plugins.plugin_utils.carrier import HostProgramError
 
+from tests.integration.deploy.conftest import HELD
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -160,15 +162,14 @@ def test_t8_deploys_that_come_at_once_take_turns(nginx: Target) -> None:
 
 
 def test_t8_a_host_that_is_held_for_too_long_is_reported_as_busy(nginx: Target) -> None:
-    nginx.fail_at("staged", "sleep=3")
+    nginx.fail_at("staged", "hold=60")
     holder = threading.Thread(target=lambda: nginx.deploy(nginx.issue()))
     holder.start()
     try:
-        nginx.host.wait_until(
-            lambda: not nginx.host.exists("/run/notafter-failpoint"), "nobody holds the lock", 10
-        )
+        nginx.host.wait_until(lambda: nginx.host.exists(HELD), "nobody holds the lock", 30)
         answer = _kind_of(lambda: nginx.deploy(nginx.issue(), lock_seconds=0.2))
     finally:
+        nginx.host.run(["rm", "-f", HELD])
         holder.join(60)
     assert answer == "busy"
 

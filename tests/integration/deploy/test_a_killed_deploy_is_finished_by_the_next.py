@@ -8,6 +8,8 @@ import pytest
 from ansible_collections.notafter.tls.plugins.plugin_utils import carrier
 from ansible_collections.notafter.tls.plugins.plugin_utils.carrier import HostProgramError
 
+from tests.integration.deploy.conftest import HELD
+
 if TYPE_CHECKING:
     from tests.integration.deploy.conftest import Target
 
@@ -50,13 +52,16 @@ def test_k1_after_a_kill_even_a_run_with_nothing_to_do_puts_the_old_files_back(
 
 def test_n1_the_run_goes_on_to_its_end_when_the_connection_that_brought_it_is_gone(nginx: Target) -> None:
     issued = nginx.issue()
-    nginx.fail_at("staged", "sleep=2")
-    script = "python3 -I -S -B - </tmp/payload >/dev/null 2>&1 & sleep 1; kill -HUP $!; wait $!"
+    nginx.fail_at("staged", "hold=60")
+    script = (
+        "python3 -I -S -B - </tmp/payload >/dev/null 2>&1 &"
+        " for try in $(seq 300); do test -e $1 && break; sleep 0.1; done; kill -HUP $!; rm $1; wait $!"
+    )
     nginx.host.write("/tmp/payload", carrier.payload(nginx.request(issued)), mode=0o600)
     try:
-        nginx.host.run(["sh", "-c", script], check=False)
+        nginx.host.run(["sh", "-c", script, "sh", HELD], check=False)
     finally:
-        nginx.host.run(["rm", "-f", "/tmp/payload"])
+        nginx.host.run(["rm", "-f", "/tmp/payload", HELD])
     assert nginx.served() == issued.fingerprint
 
 

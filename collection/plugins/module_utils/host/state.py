@@ -16,6 +16,7 @@ from .errors import Busy, HostError
 
 SYSTEM_DIRECTORY = "/var/lib/notafter"
 FAILPOINT_FILE = "/run/notafter-failpoint"
+HELD_FILE = FAILPOINT_FILE + ".held"  # there while a program waits at its failpoint
 
 
 def directory(*parts: str) -> str:
@@ -95,9 +96,10 @@ def lock(path: str, wait: float, what: str) -> Iterator[int]:
 
 
 def failpoint(name: str) -> None:
-    """Fails here if a test asked for it: `/run/notafter-failpoint` holds `name:kill|raise|sleep=S`.
+    """Fails here if a test asked for it: `/run/notafter-failpoint` holds `name:kill|raise|hold=S`.
 
-    The file is consumed, so that it fires once. Only root can write there.
+    The file is consumed, so that it fires once. Only root can write there. Who is held goes on
+    after S seconds, or when HELD_FILE is taken away.
     """
     try:
         with open(FAILPOINT_FILE) as stream:
@@ -106,10 +108,21 @@ def failpoint(name: str) -> None:
         return
     if wanted != name:
         return
+    if action.startswith("hold="):
+        _hold(float(action[5:]))
+        return
     os.unlink(FAILPOINT_FILE)
     if action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if action == "raise":
         raise HostError("failpoint", "failed on request at %s" % name)
-    if action.startswith("sleep="):
-        time.sleep(float(action[6:]))
+
+
+def _hold(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    os.rename(FAILPOINT_FILE, HELD_FILE)
+    while os.path.exists(HELD_FILE):
+        if time.monotonic() > end:
+            os.unlink(HELD_FILE)
+            return
+        time.sleep(0.05)
