@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from notafter.domain.breaker import LONGEST_RETRY_AFTER
 from notafter.domain.chance import fraction
 from notafter.domain.outcome import FailureClass
 from notafter.domain.version import Version
@@ -25,12 +26,12 @@ _STUBBORN = frozenset(
         FailureClass.INVALID_REQUEST,
     },
 )
-_STUBBORN_START = 3
+_STUBBORN_STEPS = (*STEPS[3:], timedelta(days=1))
 _JITTER = 0.15
+#: After a Retry-After those who were sent away together come back one after the other.
+_RETRY_SPREAD = timedelta(minutes=10)
 _SHORTEST = timedelta(minutes=1)
 _AFTER_THE_END = timedelta(hours=1)
-#: A CA that asks for more patience than this gets this.
-_LONGEST_RETRY_AFTER = timedelta(days=1)
 
 
 def next_attempt(  # noqa: PLR0913, PLR0917 -- all that the wait depends on
@@ -42,13 +43,15 @@ def next_attempt(  # noqa: PLR0913, PLR0917 -- all that the wait depends on
     retry_after: timedelta | None = None,
 ) -> datetime:
     """Return when to try again after the given number of failures in a row (at least one)."""
-    start = _STUBBORN_START if failure in _STUBBORN else 0
-    step = STEPS[min(start + max(failures, 1) - 1, len(STEPS) - 1)]
-    wait = step * (1 - _JITTER + 2 * _JITTER * fraction("backoff", seed, failures))
+    steps = _STUBBORN_STEPS if failure in _STUBBORN else STEPS
+    step = steps[min(max(failures, 1), len(steps)) - 1]
+    chance = fraction("backoff", seed, failures)
+    wait = step * (1 - _JITTER + 2 * _JITTER * chance)
     if version is not None:
         wait = min(wait, longest_wait(version, now))
     if retry_after is not None:
-        wait = max(wait, min(retry_after, _LONGEST_RETRY_AFTER))
+        asked = min(retry_after, LONGEST_RETRY_AFTER)
+        wait = max(wait, asked + min(_RETRY_SPREAD, asked / 10) * chance)
     return now + wait
 
 

@@ -17,9 +17,15 @@ class ReasonCode(StrEnum):
     EXPIRED = "expired"
     EMERGENCY = "emergency"
     CA_ASKS = "ca_asks"
+    CA_HURRIES = "ca_hurries"
     THRESHOLD = "threshold"
     FIRST_RENEWAL = "first_renewal"
     NOT_YET = "not_yet"
+    #: Due, and not taken yet.
+    QUEUED = "queued"
+    OVER_BUDGET = "over_budget"
+    BREAKER_OPEN = "breaker_open"
+    NO_ACCOUNT = "no_account"
     #: Decisions about deploying.
     ABSENT = "absent"
     NO_KEY = "no_key"

@@ -1,4 +1,11 @@
-"""When a certificate is renewed, and why: the whole policy, as functions of facts and `now`."""
+"""When a certificate is renewed, and why: the whole policy, as functions of facts and `now`.
+
+    not_before                     2/3 of the life        4/5                not_after
+    |------------------------------|--------------------|------------------|
+              <- spread ->  renewed here                emergency: nothing is waited for
+
+Every moment is a share of the certificate's own life: lives shrink from one renewal to the next.
+"""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -9,17 +16,23 @@ from notafter.domain.deployment import Decision
 from notafter.domain.reason import Reason, ReasonCode
 from notafter.domain.version import RenewalWindow, Version
 
-#: Unless an operator says otherwise: this long before the end, and at most a third of the life.
-RENEW_BEFORE = timedelta(days=15)
+#: A life under this is renewed at its half: two failures in a row would cost a third of it.
+SHORT_LIFE = timedelta(days=10)
+#: How much earlier than needed a renewal may be, so that those of one day do not stay together for ever.
+_SPREAD = 0.10
+_SPREAD_SHORT = 0.05
+#: However often a CA says "at once": a certificate is this old before it is asked for another one.
+_YOUNGEST = timedelta(hours=12)
+_YOUNGEST_SHARE = 1 / 48
 
 
 def renew_before(version: Version, wish: timedelta | None) -> timedelta:
-    """Return how long before its end a version is renewed.
+    """Return how long before its end a version is renewed, at the latest: a third of its life.
 
     A wish longer than two thirds of the life would renew for ever: it is cut.
     """
     if wish is None:
-        return min(RENEW_BEFORE, version.life / 3)
+        return version.life / 2 if version.life < SHORT_LIFE else version.life / 3
     return min(wish, version.life * 2 / 3)
 
 
@@ -28,24 +41,54 @@ def emergency_at(version: Version) -> datetime:
     return version.not_after - version.life / 5
 
 
+def spread(version: Version) -> timedelta:
+    """Return how much earlier than its neighbours a version is renewed: drawn from its serial number.
+
+    A restart does not move it, and each new version draws anew.
+    """
+    share = _SPREAD_SHORT if version.life < SHORT_LIFE else _SPREAD
+    return version.life * share * fraction("spread", version.serial)
+
+
+def regular_at(version: Version, wish: timedelta | None = None) -> datetime:
+    """Return when a version is renewed if its CA says nothing: never in the last fifth of its life."""
+    return min(version.not_after - renew_before(version, wish), emergency_at(version)) - spread(version)
+
+
 def ari_point(version: Version) -> datetime | None:
     """Return our moment in the CA's window (RFC 9773 §4.2), or none if the window is absurd.
 
-    A hash of the serial draws it: a fleet spreads, and asking again does not move it.
+    A hash of the serial draws it: a fleet spreads, and asking again does not move it. A window in the
+    past means now; but a CA that says so of each new certificate does not get an order every minute.
     """
     window = version.window
     if window is None or not _sane(window, version):
         return None
-    return window.start + (window.end - window.start) * fraction("ari", version.serial)
+    point = window.start + (window.end - window.start) * fraction("ari", version.serial)
+    return max(point, version.not_before + min(_YOUNGEST, version.life * _YOUNGEST_SHARE))
+
+
+def hurries(version: Version) -> bool:
+    """Tell whether the CA asks for a renewal before anybody would renew: it is about to revoke."""
+    return ari_point(version) is not None and _window_end(version) < regular_at(version)
+
+
+def threshold_at(version: Version, wish: timedelta | None = None) -> datetime:
+    """Return when a version is renewed whatever else holds.
+
+    Where the CA names a window and nobody has a wish of his own, the window may be later than our
+    regular moment, but it does not reach into the last fifth of the life.
+    """
+    if wish is None and ari_point(version) is not None:
+        return emergency_at(version) - spread(version)
+    return regular_at(version, wish)
 
 
 def renew_at(version: Version, wish: timedelta | None = None) -> datetime:
-    """Return when a version is to be renewed: the earliest of all that speak."""
-    moments = [version.not_after - renew_before(version, wish), emergency_at(version)]
+    """Return when a version is to be renewed: at our moment in the CA's window, or at the threshold."""
     point = ari_point(version)
-    if point is not None:
-        moments.append(point)
-    return min(moments)
+    threshold = threshold_at(version, wish)
+    return threshold if point is None else min(point, threshold)
 
 
 def first_renewal_at(version: Version, wish: timedelta | None, seed: str, now: datetime) -> datetime | None:
@@ -124,18 +167,21 @@ def _emergency(facts: RenewalFacts, now: datetime) -> Decision | None:
 
 def _ca_asks(facts: RenewalFacts, now: datetime) -> Decision | None:
     point = ari_point(facts.version) if facts.version else None
-    if point is None or point > now:
+    if facts.version is None or point is None or point > now:
         return None
+    if hurries(facts.version):
+        end = _at(_window_end(facts.version))
+        return _due(ReasonCode.CA_HURRIES, f"the CA wants it replaced long before its time, by {end}")
     return _due(ReasonCode.CA_ASKS, f"the CA asks for it; our moment in its window was {_at(point)}")
 
 
 def _threshold(facts: RenewalFacts, now: datetime) -> Decision | None:
     if facts.version is None:
         return None
-    before = renew_before(facts.version, facts.renew_before)
-    if facts.version.not_after - before > now:
+    threshold = threshold_at(facts.version, facts.renew_before)
+    if threshold > now:
         return None
-    return _due(ReasonCode.THRESHOLD, f"less than {before} left: ends {_at(facts.version.not_after)}")
+    return _due(ReasonCode.THRESHOLD, f"its time was {_at(threshold)}: ends {_at(facts.version.not_after)}")
 
 
 def _first_renewal(facts: RenewalFacts, now: datetime) -> Decision | None:
@@ -164,9 +210,12 @@ CHECKS: tuple[Check, ...] = (
 
 
 def _sane(window: RenewalWindow, version: Version) -> bool:
-    """Refuse a window that ends before it begins, before the certificate, or begins after it."""
-    ordered = window.start < window.end
-    return ordered and window.end > version.not_before and window.start < version.not_after
+    """Refuse a window that ends before it begins, before the certificate does, or after it."""
+    return window.start < window.end and version.not_before < window.end <= version.not_after
+
+
+def _window_end(version: Version) -> datetime:
+    return version.window.end if version.window is not None else version.not_after
 
 
 def _due(code: ReasonCode, sentence: str) -> Decision:

@@ -50,10 +50,22 @@ def test_a_dead_certificate_is_tried_every_hour_and_not_more() -> None:
 def test_retry_after_is_obeyed_even_when_it_hurts_but_not_for_ever() -> None:
     current = version(timedelta(seconds=240))
     hour = timedelta(hours=1)
-    assert next_attempt(NOW, 1, "x", current, retry_after=hour) - NOW == hour
-    assert next_attempt(NOW, 1, "x", current, retry_after=999 * DAY) - NOW == DAY
+    assert hour <= next_attempt(NOW, 1, "x", current, retry_after=hour) - NOW <= 1.1 * hour
+    assert 2 * DAY <= next_attempt(NOW, 1, "x", current, retry_after=999 * DAY) - NOW < 2.01 * DAY
+
+
+def test_those_whom_the_ca_sent_away_together_do_not_come_back_together() -> None:
+    hour = timedelta(hours=1)
+    back = {next_attempt(NOW, 1, f"crt-{n}", version(), retry_after=hour) for n in range(100)}
+    assert len(back) == 100
+    assert min(back) >= NOW + hour
 
 
 def test_what_asking_again_cannot_mend_waits_an_hour_from_the_start() -> None:
     wait = next_attempt(NOW, 1, "x", version(), FailureClass.CAA) - NOW
     assert wait >= timedelta(minutes=50)
+
+
+def test_what_asking_again_cannot_mend_is_asked_for_once_a_day_in_the_end() -> None:
+    wait = next_attempt(NOW, 9, "x", version(), FailureClass.CAA) - NOW
+    assert 0.85 * DAY <= wait <= 1.15 * DAY

@@ -11,9 +11,12 @@ from notafter.domain.renewal import (
     ari_point,
     emergency_at,
     first_renewal_at,
+    hurries,
     next_renewal,
+    regular_at,
     renew_at,
     renew_before,
+    spread,
     why_due,
 )
 from notafter.domain.version import RenewalWindow
@@ -29,38 +32,64 @@ serials = st.text("0123456789abcdef", min_size=1, max_size=40)
 @pytest.mark.parametrize(
     ("life", "before"),
     [
-        (90 * DAY, 15 * DAY),
-        (47 * DAY, 15 * DAY),
-        (6 * DAY, 2 * DAY),
-        (timedelta(seconds=240), timedelta(seconds=80)),
+        (90 * DAY, 30 * DAY),
+        (45 * DAY, 15 * DAY),
+        (10 * DAY, 10 * DAY / 3),
+        (6 * DAY, 3 * DAY),
+        (timedelta(seconds=240), timedelta(seconds=120)),
     ],
 )
-def test_unless_told_otherwise_fifteen_days_or_a_third_of_the_life_are_left(
+def test_unless_told_otherwise_a_third_is_left_and_of_a_short_life_the_half(
     life: timedelta,
     before: timedelta,
 ) -> None:
     assert renew_before(version(life), None) == before
 
 
+@given(lives, serials, st.none() | lives)
+def test_a_renewal_comes_early_by_at_most_a_tenth_of_the_life_and_a_restart_does_not_move_it(
+    life: timedelta,
+    serial: str,
+    wish: timedelta | None,
+) -> None:
+    current = version(life, serial=serial)
+    latest = min(current.not_after - renew_before(current, wish), emergency_at(current))
+    assert latest - life / 10 <= regular_at(current, wish) <= latest
+    assert regular_at(version(life, serial=serial), wish) == regular_at(current, wish)
+
+
+def test_those_of_one_day_are_spread_over_a_tenth_of_their_life() -> None:
+    early = [spread(version(90 * DAY, serial=f"{n:x}")) / DAY for n in range(900)]
+    assert all(60 < sum(day <= one < day + 1 for one in early) < 140 for day in range(9))
+
+
 def test_a_wish_longer_than_the_life_does_not_renew_for_ever() -> None:
     short = version(6 * DAY)
-    assert renew_at(short, 30 * DAY) == short.not_before + 2 * DAY
+    assert renew_at(short, 30 * DAY) == short.not_before + 2 * DAY - spread(short)
 
 
 def test_a_wish_for_the_last_minute_does_not_reach_into_the_emergency() -> None:
-    assert renew_at(version(90 * DAY), timedelta(hours=1)) == emergency_at(version(90 * DAY))
+    current = version(90 * DAY)
+    assert renew_at(current, timedelta(hours=1)) == emergency_at(current) - spread(current)
 
 
 @given(lives, windows, serials, st.none() | lives)
-def test_no_window_ever_delays_a_renewal(
+def test_no_window_delays_a_renewal_into_the_emergency_nor_beyond_a_wish(
     life: timedelta,
     window: RenewalWindow,
     serial: str,
     wish: timedelta | None,
 ) -> None:
     with_window = version(life, window=window, serial=serial)
-    without = version(life, serial=serial)
-    assert renew_at(with_window, wish) <= renew_at(without, wish) <= emergency_at(without)
+    assert renew_at(with_window, wish) <= emergency_at(with_window)
+    if wish is not None:
+        assert renew_at(with_window, wish) <= renew_at(version(life, serial=serial), wish)
+
+
+def test_a_ca_may_ask_for_less_haste_than_we_would_have() -> None:
+    window = RenewalWindow(NOW + 65 * DAY, NOW + 66 * DAY)
+    assert window.start <= renew_at(version(90 * DAY, window=window)) <= window.end
+    assert renew_at(version(90 * DAY, window=window), 30 * DAY) <= NOW + 60 * DAY
 
 
 @given(lives, windows, serials)
@@ -72,7 +101,7 @@ def test_our_moment_lies_in_the_window_and_does_not_move(
     current = version(life, window=window, serial=serial)
     point = ari_point(current)
     if point is not None:
-        assert window.start <= point <= window.end
+        assert window.start <= point <= max(window.end, current.not_before + life / 48)
         assert ari_point(current) == point
 
 
@@ -83,11 +112,28 @@ def test_our_moment_lies_in_the_window_and_does_not_move(
         RenewalWindow(NOW + 2 * DAY, NOW + DAY),
         RenewalWindow(NOW + 3000 * DAY, NOW + 3001 * DAY),
         RenewalWindow(NOW - 9 * DAY, NOW - 8 * DAY),
+        RenewalWindow(NOW + DAY, NOW.replace(year=9999)),
     ],
-    ids=["empty", "backwards", "after the end", "before the certificate"],
+    ids=["empty", "backwards", "after the end", "before the certificate", "without an end"],
 )
 def test_absurd_windows_are_ignored(window: RenewalWindow) -> None:
     assert ari_point(version(90 * DAY, window=window)) is None
+
+
+def test_a_window_in_the_past_means_now_and_that_the_ca_hurries() -> None:
+    current = version(age=20 * DAY, window=RenewalWindow(NOW - DAY / 24, NOW - DAY / 48))
+    assert renew_at(current) <= NOW
+    assert hurries(current)
+    assert why_due(renewal_facts(current), NOW).reason.code == ReasonCode.CA_HURRIES
+
+
+def test_a_ca_that_says_at_once_of_each_new_certificate_is_not_asked_for_one_every_minute() -> None:
+    now, orders = NOW, 0
+    while now < NOW + 10 * DAY:
+        window = RenewalWindow(now - DAY / 24, now - DAY / 48)
+        issued = version(now=now, age=DAY / 24, serial=f"{orders:x}", window=window)
+        now, orders = renew_at(issued), orders + 1
+    assert orders <= 25
 
 
 def test_a_fleet_spreads_over_the_window() -> None:
@@ -95,6 +141,16 @@ def test_a_fleet_spreads_over_the_window() -> None:
     points = [ari_point(version(serial=f"{n:x}", window=window)) for n in range(1000)]
     days = [int((point - window.start) / DAY) for point in points if point]
     assert all(60 < days.count(day) < 140 for day in range(10))
+
+
+@given(lives, windows | st.none(), st.floats(0, 1.2))
+def test_whatever_the_life_it_is_due_in_its_last_fifth_and_not_in_its_first_two_fifths(
+    life: timedelta, window: RenewalWindow | None, share: float
+) -> None:
+    facts = renewal_facts(version(life, window=window))
+    due = why_due(facts, NOW + life * share).due
+    assert due or share < 0.8
+    assert not due or share > 0.4 or window is not None
 
 
 @given(lives, st.text(max_size=10))
@@ -126,9 +182,15 @@ def test_an_urgent_certificate_does_not_wait_for_its_spread() -> None:
         ({"current": version(age=90 * DAY)}, ReasonCode.EXPIRED, True),
         ({"current": version(age=72 * DAY)}, ReasonCode.EMERGENCY, True),
         ({"current": version(47 * DAY, age=32 * DAY)}, ReasonCode.THRESHOLD, True),
+        ({"current": version(6 * DAY, age=3 * DAY)}, ReasonCode.THRESHOLD, True),
         ({"current": version(age=30 * DAY), "renew_before": 60 * DAY}, ReasonCode.THRESHOLD, True),
         (
             {"current": version(age=DAY, window=RenewalWindow(NOW - 2 * DAY, NOW - DAY / 2))},
+            ReasonCode.CA_HURRIES,
+            True,
+        ),
+        (
+            {"current": version(age=61 * DAY, window=RenewalWindow(NOW - 2 * DAY, NOW))},
             ReasonCode.CA_ASKS,
             True,
         ),
@@ -159,6 +221,7 @@ def test_the_index_and_the_last_word_agree(
 
 
 def test_what_is_not_due_says_when_it_will_be() -> None:
-    decision = why_due(renewal_facts(version(90 * DAY)), NOW)
-    assert decision.at == NOW + 72 * DAY
-    assert "2027-02-02" in decision.reason.sentence
+    current = version(90 * DAY)
+    decision = why_due(renewal_facts(current), NOW)
+    assert decision.at == NOW + 60 * DAY - spread(current)
+    assert f"{decision.at:%Y-%m-%d}" in decision.reason.sentence

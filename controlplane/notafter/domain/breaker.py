@@ -1,0 +1,234 @@
+"""Stops asking what has stopped answering: a circuit breaker for each CA and each DNS provider.
+
+Closed: orders go through; failures that speak against the other side are suspects. When so many
+different certificates are among them it opens: nothing goes through for a while. Then one order goes
+as a probe, and what becomes of it closes the breaker or opens it again, for longer.
+
+    Closed --(k certificates)--> Open --(an order after the wait)--> Probing --(it succeeded)--> Closed
+                                  ^------------(it failed)------------'
+
+A breaker is the sum of what happened (`after`), so it needs no place of its own in the store.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from notafter.domain.outcome import FailureClass
+
+
+@dataclass(frozen=True)
+class Trip:
+    """What opens a breaker, and for how long."""
+
+    #: Failures that speak against the other side, and those that show that it works.
+    against: frozenset[FailureClass]
+    well: frozenset[FailureClass] = frozenset()
+    certificates: int = 3
+    first: timedelta = timedelta(minutes=5)
+    longest: timedelta = timedelta(hours=1)
+    #: A suspicion is forgotten after this time.
+    memory: timedelta = timedelta(hours=6)
+
+
+CA = Trip(
+    against=frozenset({FailureClass.CA_UNAVAILABLE, FailureClass.RATE_LIMITED, FailureClass.ACCOUNT}),
+    well=frozenset({FailureClass.CHALLENGE_FAILED, FailureClass.CAA, FailureClass.REJECTED_IDENTIFIER}),
+)
+DNS_PROVIDER = Trip(
+    against=frozenset({FailureClass.DNS_PROVIDER}),
+    well=frozenset({FailureClass.CHALLENGE_FAILED, FailureClass.CAA}),
+)
+
+#: A probe without an end within this time is lost, and another one may go.
+PROBE_PATIENCE = timedelta(minutes=30)
+#: A CA that asks for more patience than this is asked after this.
+LONGEST_RETRY_AFTER = timedelta(days=2)
+
+
+@dataclass(frozen=True)
+class Began:
+    """An order went out."""
+
+    certificate: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Succeeded:
+    """An order brought a certificate."""
+
+    certificate: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An order did not."""
+
+    certificate: str
+    at: datetime
+    failure: FailureClass
+    retry_after: timedelta | None = None
+
+
+Event = Began | Succeeded | Failed
+
+
+@dataclass(frozen=True)
+class Closed:
+    """Orders go through."""
+
+    suspects: tuple[Failed, ...] = ()
+
+
+@dataclass(frozen=True)
+class Open:
+    """Nothing goes through until then; `times` is how often in a row it has opened."""
+
+    since: datetime
+    until: datetime
+    times: int
+    why: FailureClass
+
+
+@dataclass(frozen=True)
+class Probing:
+    """One order is out to see whether the other side answers again."""
+
+    certificate: str
+    at: datetime
+    opened: Open
+
+
+Breaker = Closed | Open | Probing
+
+
+@dataclass(frozen=True)
+class Go:
+    """An order may go; as a probe if it is to be the only one."""
+
+    probe: bool = False
+
+
+@dataclass(frozen=True)
+class Shut:
+    """No order may go before then."""
+
+    until: datetime
+    sentence: str
+
+
+def gate(breaker: Breaker, now: datetime) -> Go | Shut:
+    """Say whether an order may go now."""
+    match breaker:
+        case Closed():
+            return Go()
+        case Open(until=until) if until <= now:
+            return Go(probe=True)
+        case Open(until=until):
+            return Shut(until, f"{_since(breaker)}; asked again at {until:%Y-%m-%d %H:%M:%S} UTC")
+        case Probing(at=at) if at + PROBE_PATIENCE <= now:
+            return Go(probe=True)
+        case Probing(certificate=probe, at=at, opened=opened):
+            return Shut(at + PROBE_PATIENCE, f"{_since(opened)}; {probe} tries whether it works again")
+
+
+def after(trip: Trip, events: Iterable[Event], breaker: Breaker | None = None) -> Breaker:
+    """Return a breaker after all that happened, in the order of time."""
+    state = Closed() if breaker is None else breaker
+    for event in events:
+        state = MOVES[type(state), type(event)](trip, state, event)
+    return state
+
+
+def _stay(_trip: Trip, breaker: Breaker, _event: Event) -> Breaker:
+    return breaker
+
+
+def _close(_trip: Trip, _breaker: Breaker, _event: Event) -> Breaker:
+    return Closed()
+
+
+def _suspect(trip: Trip, breaker: Breaker, event: Event) -> Breaker:
+    """Closed, and something failed."""
+    if not (isinstance(breaker, Closed) and isinstance(event, Failed)):
+        return breaker
+    if event.failure in trip.well:
+        return Closed()
+    if event.failure not in trip.against:
+        return breaker
+    recent = [one for one in breaker.suspects if event.at - one.at < trip.memory]
+    others = tuple(one for one in recent if one.certificate != event.certificate)
+    suspects = (*others, event)
+    if len(suspects) < trip.certificates:
+        return Closed(suspects)
+    return _open(trip, suspects, since=suspects[0].at, times=1)
+
+
+def _prolong(trip: Trip, breaker: Breaker, event: Event) -> Breaker:
+    """Open, and an order that was out already fails: only a longer Retry-After moves the time."""
+    if not (isinstance(breaker, Open) and isinstance(event, Failed) and event.failure in trip.against):
+        return breaker
+    until = max(breaker.until, event.at + _asked(event))
+    return Open(breaker.since, until, breaker.times, breaker.why)
+
+
+def _probe(_trip: Trip, breaker: Breaker, event: Event) -> Breaker:
+    """Open, and an order goes out: after the wait it is the probe, before it was on its way already."""
+    if not (isinstance(breaker, Open) and isinstance(event, Began) and event.at >= breaker.until):
+        return breaker
+    return Probing(event.certificate, event.at, breaker)
+
+
+def _probe_again(_trip: Trip, breaker: Breaker, event: Event) -> Breaker:
+    """Probing, and an order goes out: the first probe was lost, this is the next one."""
+    if not (isinstance(breaker, Probing) and event.at >= breaker.at + PROBE_PATIENCE):
+        return breaker
+    return Probing(event.certificate, event.at, breaker.opened)
+
+
+def _probed(trip: Trip, breaker: Breaker, event: Event) -> Breaker:
+    """Probing, and something failed: only what the probe brings counts."""
+    if not (isinstance(breaker, Probing) and isinstance(event, Failed)):
+        return breaker
+    if event.failure in trip.well:
+        return Closed()
+    if event.certificate != breaker.certificate:
+        return breaker
+    opened = breaker.opened
+    if event.failure not in trip.against:  # it says nothing: the next one is the probe
+        return Open(opened.since, event.at, opened.times, opened.why)
+    return _open(trip, (event,), since=opened.since, times=opened.times + 1)
+
+
+def _open(trip: Trip, failed: tuple[Failed, ...], since: datetime, times: int) -> Open:
+    longer: int = 2 ** min(times - 1, 10)
+    wait = min(trip.first * longer, trip.longest)
+    last = failed[-1]
+    until = max(last.at + wait, *(one.at + _asked(one) for one in failed))
+    return Open(since, until, times, last.failure)
+
+
+def _asked(event: Failed) -> timedelta:
+    """Return the patience that the other side asked for."""
+    return min(event.retry_after or timedelta(0), LONGEST_RETRY_AFTER)
+
+
+def _since(opened: Open) -> str:
+    return f"not asked: {opened.why} for several certificates since {opened.since:%Y-%m-%d %H:%M:%S} UTC"
+
+
+Move = Callable[[Trip, Breaker, Event], Breaker]
+
+MOVES: Mapping[tuple[type[Breaker], type[Event]], Move] = {
+    (Closed, Began): _stay,
+    (Closed, Succeeded): _close,
+    (Closed, Failed): _suspect,
+    (Open, Began): _probe,
+    (Open, Succeeded): _stay,
+    (Open, Failed): _prolong,
+    (Probing, Began): _probe_again,
+    (Probing, Succeeded): _close,
+    (Probing, Failed): _probed,
+}

@@ -1,0 +1,198 @@
+"""What an account may still order: the limits of its CA, kept before the CA has to refuse.
+
+A limit is data: how many, in how long, counted by what. What is counted are moments: an order is
+allowed while fewer than so many lie within the span before now. Where a CA lets its buckets fill up
+steadily, as Let's Encrypt does, this asks for no more than the CA would give.
+"""
+
+from bisect import bisect_right, insort
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from notafter.domain.registered import registered_domain
+
+#: This share of each limit is kept for what cannot wait.
+RESERVE = 0.2
+
+
+class Key(StrEnum):
+    """What a limit counts by."""
+
+    ACCOUNT = "account"
+    REGISTERED_DOMAIN = "registered_domain"
+    EXACT_SET = "exact_set"
+    #: Not orders are counted here but names that could not be proved.
+    FAILED_AUTHORISATION = "failed_authorisation"
+
+
+class OrderKind(StrEnum):
+    """What an order is to the CA."""
+
+    NEW = "new"
+    #: These names, all of them and no others, were on a certificate of this account before.
+    SAME_NAMES = "same_names"
+    #: It names the certificate that it replaces (RFC 9773 §5).
+    REPLACES = "replaces"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """So many in so long, counted by this; `spares` are the orders that the CA does not count."""
+
+    name: str
+    key: Key
+    count: int
+    span: timedelta
+    spares: frozenset[OrderKind] = frozenset()
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be ordered."""
+
+    names: tuple[str, ...]
+    kind: OrderKind = OrderKind.NEW
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """It may be ordered now."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """It may not be ordered before then, because of this limit."""
+
+    until: datetime
+    limit: Limit
+    sentence: str
+
+
+_REPLACES = frozenset({OrderKind.REPLACES})
+_RENEWALS = _REPLACES | {OrderKind.SAME_NAMES}
+_WEEK = timedelta(days=7)
+_HOUR = timedelta(hours=1)
+
+
+def _lets_encrypt(orders: int, domain: int, exact: int, failed: int) -> tuple[Limit, ...]:
+    """The four limits that an order meets there, with the exemptions that its documentation gives."""
+    return (
+        Limit("new orders per account", Key.ACCOUNT, orders, 3 * _HOUR, _RENEWALS),
+        Limit("certificates per registered domain", Key.REGISTERED_DOMAIN, domain, _WEEK, _RENEWALS),
+        Limit("certificates per exact set of names", Key.EXACT_SET, exact, _WEEK, _REPLACES),
+        Limit("failed authorisations per name", Key.FAILED_AUTHORISATION, failed, _HOUR, _REPLACES),
+    )
+
+
+#: As published, by the URL of the directory; other CAs have none unless an operator says so.
+PUBLISHED: Mapping[str, tuple[Limit, ...]] = {
+    "https://acme-v02.api.letsencrypt.org/directory": _lets_encrypt(300, 50, 5, 5),
+    "https://acme-staging-v02.api.letsencrypt.org/directory": _lets_encrypt(1500, 30_000, 30_000, 200),
+}
+
+
+def limits_of(directory: str, configured: Mapping[str, tuple[Limit, ...]] | None = None) -> tuple[Limit, ...]:
+    """Return the limits of a CA: those that an operator has set, else the published ones, else none."""
+    if configured is not None and directory in configured:
+        return configured[directory]
+    return PUBLISHED.get(directory, ())
+
+
+def kind_of(names: Sequence[str], before: Sequence[str] | None, *, replaces: bool) -> OrderKind:
+    """Tell what an order is, from the names that this account had on the certificate before."""
+    if replaces:
+        return OrderKind.REPLACES
+    same = before is not None and set(names) == set(before)
+    return OrderKind.SAME_NAMES if same else OrderKind.NEW
+
+
+class Ledger:
+    """What was spent: the moments, by limit and by what is counted. What is too old is forgotten."""
+
+    def __init__(self) -> None:
+        """Begin with nothing spent."""
+        self._moments: dict[tuple[str, str], list[datetime]] = {}
+
+    def note(self, limit: Limit, subject: str, at: datetime) -> None:
+        """Count one more, whenever it was."""
+        insort(self._moments.setdefault((limit.name, subject), []), at)
+
+    def within(self, limit: Limit, subject: str, now: datetime) -> list[datetime]:
+        """Return the moments that still count, the oldest first."""
+        moments = self._moments.get((limit.name, subject), [])
+        del moments[: bisect_right(moments, now - limit.span)]
+        return moments
+
+
+@dataclass(frozen=True)
+class Budget:
+    """An account with its limits and what it has spent."""
+
+    account: str
+    limits: tuple[Limit, ...] = ()
+    reserve: float = RESERVE
+    ledger: Ledger = field(default_factory=Ledger)
+
+    def answer(self, order: Order, now: datetime, *, urgent: bool = False) -> Allowed | Wait:
+        """Say whether an order may be made now; else the wait that ends last."""
+        waits = [wait for limit in self.limits for wait in self._waits(limit, order, now, urgent=urgent)]
+        return max(waits, key=lambda wait: wait.until) if waits else Allowed()
+
+    def ordered(self, order: Order, at: datetime) -> None:
+        """Count an order that was made."""
+        for limit in self.limits:
+            if limit.key is not Key.FAILED_AUTHORISATION and order.kind not in limit.spares:
+                for subject in subjects(limit, order, self.account):
+                    self.ledger.note(limit, subject, at)
+
+    def not_proved(self, name: str, at: datetime) -> None:
+        """Count a name that could not be proved, whatever kind of order it was for."""
+        for limit in self.limits:
+            if limit.key is Key.FAILED_AUTHORISATION:
+                self.ledger.note(limit, name.removeprefix("*."), at)
+
+    def _waits(self, limit: Limit, order: Order, now: datetime, *, urgent: bool) -> Iterator[Wait]:
+        if order.kind in limit.spares:
+            return
+        most = limit.count if urgent else ordinary(limit, self.reserve)
+        for subject in subjects(limit, order, self.account):
+            moments = self.ledger.within(limit, subject, now)
+            if len(moments) >= most:
+                until = moments[len(moments) - most] + limit.span
+                yield Wait(until, limit, _sentence(limit, subject, len(moments), most, until))
+
+
+def ordinary(limit: Limit, reserve: float) -> int:
+    """Return how much of a limit is there for what can wait; at least one, else it would wait for ever."""
+    return max(1, int(limit.count * (1 - reserve)))
+
+
+def subjects(limit: Limit, order: Order, account: str) -> tuple[str, ...]:
+    """Return what an order counts against: one thing, or several for a certificate with many names."""
+    match limit.key:
+        case Key.ACCOUNT:
+            return (account,)
+        case Key.REGISTERED_DOMAIN:
+            return tuple(dict.fromkeys(registered_domain(name) for name in order.names))
+        case Key.EXACT_SET:
+            return (",".join(sorted(set(order.names))),)
+        case Key.FAILED_AUTHORISATION:
+            return tuple(dict.fromkeys(name.removeprefix("*.") for name in order.names))
+
+
+def _sentence(limit: Limit, subject: str, spent: int, most: int, until: datetime) -> str:
+    kept = f", {limit.count - most} are kept for emergencies" if most < limit.count else ""
+    shown = subject if len(subject) <= 100 else subject[:97] + "..."  # noqa: PLR2004 -- what fits a line
+    return (
+        f"the CA's limit of {limit.count} {limit.name} in {_span(limit.span)}: "
+        f"{shown} has had {spent}{kept}; again at {until:%Y-%m-%d %H:%M:%S} UTC"
+    )
+
+
+def _span(span: timedelta) -> str:
+    days, hours = span // timedelta(days=1), span // _HOUR
+    if days and span == timedelta(days=days):
+        return f"{days} days"
+    return f"{hours} h" if hours and span == hours * _HOUR else str(span)

@@ -1,0 +1,199 @@
+"""Which of the due certificates are taken now, and why the others wait.
+
+The earliest deadline first, and before all others what cannot wait. Each is held against the breakers
+and the budget of its CA account, and against the room that there is. What cannot wait may also have
+the reserve. Near the deadline a second account may take the place of the first.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from notafter.domain.breaker import CA, Began, Breaker, Closed, Shut, Trip, after, gate
+from notafter.domain.budget import RESERVE, Budget, Order, Wait
+from notafter.domain.certificate import RenewalFacts
+from notafter.domain.reason import Reason, ReasonCode
+from notafter.domain.renewal import SHORT_LIFE, hurries
+from notafter.domain.version import Version
+
+#: Reasons for which a renewal cannot wait.
+URGENT = frozenset(
+    {
+        ReasonCode.REQUESTED,
+        ReasonCode.REVOKED,
+        ReasonCode.EXPIRED,
+        ReasonCode.EMERGENCY,
+        ReasonCode.CA_HURRIES,
+    },
+)
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Way:
+    """One account that a certificate could be ordered with, and the breakers that must let it through."""
+
+    account: str
+    order: Order
+    breakers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A certificate that is due, with the ways to get it, the preferred one first."""
+
+    key: str
+    reason: Reason
+    deadline: datetime
+    ways: tuple[Way, ...]
+    #: From here on another account than the first may be used.
+    second_at: datetime = _NEVER
+
+    @property
+    def urgent(self) -> bool:
+        """Tell whether it may have what is kept for emergencies."""
+        return self.reason.code in URGENT
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A certificate that is ordered now, and with which account."""
+
+    key: str
+    account: str
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Left:
+    """A certificate that waits, why, and when it is looked at again; without a time at the next tick."""
+
+    key: str
+    reason: Reason
+    at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Every candidate is one of these."""
+
+    taken: tuple[Taken, ...]
+    left: tuple[Left, ...]
+
+
+@dataclass
+class Means:
+    """What there is to order with. `choose` spends from it, so that the next one sees what is left."""
+
+    budgets: dict[str, Budget] = field(default_factory=dict)
+    breakers: dict[str, Breaker] = field(default_factory=dict)
+    trips: dict[str, Trip] = field(default_factory=dict)
+    #: How many more can be carried now, and how many there are room for when nothing runs.
+    free: int = 0
+    room: int = 0
+    reserve: float = RESERVE
+
+    def fits(self, *, urgent: bool) -> bool:
+        """Tell whether there is room for one more."""
+        return self.free > (0 if urgent else int(self.room * self.reserve))
+
+
+def turn(candidate: Candidate) -> tuple[bool, datetime, str]:
+    """Return what candidates are sorted by."""
+    return (not candidate.urgent, candidate.deadline, candidate.key)
+
+
+def deadline(version: Version | None) -> datetime:
+    """Return by when a new certificate should be there; where nothing serves yet, nothing breaks."""
+    if version is None:
+        return _NEVER
+    ends = [version.not_after]
+    if version.revoked_at is not None:
+        ends.append(version.revoked_at)
+    if version.window is not None and hurries(version):
+        ends.append(version.window.end)
+    return min(ends)
+
+
+def second_account_at(version: Version | None) -> datetime:
+    """Return from when on another CA may be used: the last quarter, of a short life the last three eighths.
+
+    With an old account there is no `replaces`, and to the new CA all names are new: not a thing for
+    every hiccup. A short life has no time for two CAs in turn.
+    """
+    if version is None:
+        return _NEVER
+    share = 3 / 8 if version.life < SHORT_LIFE else 1 / 4
+    return version.not_after - version.life * share
+
+
+def candidate(facts: RenewalFacts, reason: Reason, key: str, ways: Sequence[Way]) -> Candidate:
+    """Return what the queue looks at of a certificate that is due."""
+    version = facts.version
+    return Candidate(key, reason, deadline(version), tuple(ways), second_account_at(version))
+
+
+def choose(candidates: Iterable[Candidate], means: Means, now: datetime) -> Chosen:
+    """Take what can be ordered now, the most pressing first, and say of each other one why it waits."""
+    taken: list[Taken] = []
+    left: list[Left] = []
+    for one in sorted(candidates, key=turn):
+        if not means.fits(urgent=one.urgent):
+            left.append(Left(one.key, Reason(ReasonCode.QUEUED, _ahead(len(taken)))))
+            continue
+        found = _way(one, means, now)
+        if isinstance(found, Left):
+            left.append(found)
+            continue
+        _spend(one, found, means, now)
+        taken.append(Taken(one.key, found.account, one.reason))
+    return Chosen(tuple(taken), tuple(left))
+
+
+def _way(one: Candidate, means: Means, now: datetime) -> Way | Left:
+    """Return the first way that is open; the second and later ones only near the deadline."""
+    near = one.second_at <= now
+    refusals: list[Left] = []
+    for way in one.ways if near else one.ways[:1]:
+        refusal = _refusal(one, way, means, now)
+        if refusal is None:
+            return way
+        refusals.append(refusal)
+    if not refusals:
+        return Left(one.key, Reason(ReasonCode.NO_ACCOUNT, "it has no CA account"))
+    first = refusals[0]
+    times = [refusal.at for refusal in refusals if refusal.at is not None]
+    if len(one.ways) > 1 and not near:
+        times.append(one.second_at)
+    return Left(one.key, first.reason, min(times, default=None))
+
+
+def _refusal(one: Candidate, way: Way, means: Means, now: datetime) -> Left | None:
+    for name in way.breakers:
+        answer = gate(means.breakers.get(name, Closed()), now)
+        if isinstance(answer, Shut):
+            return Left(
+                one.key, Reason(ReasonCode.BREAKER_OPEN, f"{name} is {answer.sentence}"), answer.until
+            )
+    budget = means.budgets.get(way.account)
+    if budget is None:
+        return None
+    allowed = budget.answer(way.order, now, urgent=one.urgent)
+    if isinstance(allowed, Wait):
+        return Left(one.key, Reason(ReasonCode.OVER_BUDGET, f"waits for {allowed.sentence}"), allowed.until)
+    return None
+
+
+def _spend(one: Candidate, way: Way, means: Means, now: datetime) -> None:
+    means.free -= 1
+    if way.account in means.budgets:
+        means.budgets[way.account].ordered(way.order, now)
+    for name in way.breakers:
+        breaker = means.breakers.get(name, Closed())
+        if not isinstance(breaker, Closed):
+            trip = means.trips.get(name, CA)
+            means.breakers[name] = after(trip, (Began(one.key, now),), breaker)
+
+
+def _ahead(count: int) -> str:
+    return f"waits its turn: {count} that are more pressing were taken, and there is no room for more"
