@@ -7,15 +7,15 @@ Only public certificates leave this module as text, cut out and written anew; a 
 never does, whatever label it bears.
 """
 
-import binascii
+import base64
 import functools
 import grp
+import hashlib
 import os
 import pwd
 import stat
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from ..digest import sha256_of
 from . import _keys, _reading
 from . import _keystore_forms as forms
 
@@ -96,7 +96,7 @@ class Materials:
         """The name under which a chain is sent; a fleet of certificates shares a handful."""
         if not fingerprints:
             return None
-        name = sha256_of(" ".join(fingerprints).encode())
+        name = hashlib.sha256(" ".join(fingerprints).encode()).hexdigest()
         if name not in self.chains:
             self.chains[name] = "".join(self.certificates[one] for one in fingerprints)
         return name
@@ -108,7 +108,7 @@ class Materials:
         except _reading.Unreadable as error:
             problems.append((error.kind, "%s: %s" % (path, error.message)))
             return Look(found, [], False, problems, forms.PEM)
-        found["sha256"] = sha256_of(data)
+        found["sha256"] = hashlib.sha256(data).hexdigest()
         form, certificates, has_key, trouble = forms.contents(data)
         if form in forms.KEYSTORES:
             trouble = "it is a keystore, not PEM"
@@ -136,7 +136,7 @@ class Materials:
         """The fingerprints of certificates, whose text is kept once."""
         fingerprints = []
         for der in certificates:
-            fingerprint = sha256_of(der)
+            fingerprint = hashlib.sha256(der).hexdigest()
             fingerprints.append(fingerprint)
             if fingerprint not in self.certificates:
                 self.certificates[fingerprint] = _pem(der)
@@ -181,7 +181,7 @@ class Materials:
                 raise _reading.Unreadable("malformed", "no keystore that is known here")
             seconds = self.reader.seconds_left()
             store = _keystore.read(data, form, opening, seconds)
-            self._stores[key] = (form, sha256_of(data), store)
+            self._stores[key] = (form, hashlib.sha256(data).hexdigest(), store)
         form, digest, store = self._stores[key]
         if found is not None:
             found["sha256"] = digest
@@ -284,7 +284,7 @@ def _exposure(path: str, mode: int) -> str:
 
 
 def _pem(der: bytes) -> str:
-    body = binascii.b2a_base64(der, newline=False).decode()
+    body = base64.b64encode(der).decode()
     lines = "\n".join(body[start : start + 64] for start in range(0, len(body), 64))
     return "-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n" % lines
 
