@@ -9,7 +9,7 @@ certificates with certain tags. Without that, Caddy chooses by the names in the 
 
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from . import _reach, _reading
 from ._caddy_places import Places
@@ -48,7 +48,7 @@ class Sites:
         self._issuers: Optional[List[str]] = None
 
     def report_bindings(self) -> None:
-        self._load()
+        self.report.partly(self._load)
         for number, one in enumerate(self.loaded):
             for tag in one.tags:
                 self._tagged.setdefault(tag, []).append(number)
@@ -78,9 +78,8 @@ class Sites:
             for path in self._pem_files(folder, [0]):
                 self.loaded.append(Loaded(path, path, ()))
 
-    def _pem_files(self, folder: str, seen: List[int]) -> List[str]:
+    def _pem_files(self, folder: str, seen: List[int]) -> Iterator[str]:
         """The files that end in .pem, in a folder and all below it."""
-        found: List[str] = []
         pending = [folder]
         while pending:
             at = pending.pop(0)
@@ -92,8 +91,7 @@ class Sites:
                 if os.path.isdir(_reading.raw(path)) and not os.path.islink(_reading.raw(path)):
                     pending.append(path)
                 elif name.lower().endswith(".pem"):
-                    found.append(path)
-        return found
+                    yield path
 
     def _listeners(self, server: Any) -> List[str]:
         """Where a server speaks TLS: at all its listeners but the one for plain http."""

@@ -50,12 +50,15 @@ class Listeners:
         self.found: Dict[Tuple[_Pair, Tuple[str, ...]], List[str]] = {}
 
     def report_bindings(self) -> None:
-        for endpoint in self._endpoints():
-            self._endpoint(endpoint)
+        whole = self.report.partly(self._reach)
         for (pair, names), listeners in self.found.items():
             self._bind(pair, names, listeners)
-        self._unreached()
+        self._unreached(whole)
         self._unwritten()
+
+    def _reach(self) -> None:
+        for endpoint in self._endpoints():
+            self._endpoint(endpoint)
 
     def _bind(self, pair: _Pair, names: Tuple[str, ...], listeners: List[str]) -> None:
         certificate, key = pair
@@ -112,13 +115,16 @@ class Listeners:
             if endpoint.listener() not in where:
                 where.append(endpoint.listener())
 
-    def _unreached(self) -> None:
+    def _unreached(self, whole: bool) -> None:
         """What is named in the configuration and shown to nobody here is told all the same."""
         seen = {(pair[0].file, pair[0].line) for pair, _names in self.found}
         for certificate, key, where in self.filters.certificates():
             if (certificate.file, certificate.line) not in seen:
                 told = "clients of a certain address alone are" if where.remote else "no handshake is"
-                self.report.warning("%s shown this certificate" % told, certificate.file, certificate.line)
+                if whole:
+                    self.report.warning(
+                        "%s shown this certificate" % told, certificate.file, certificate.line
+                    )
                 self._bind((certificate, key), (), [])
 
     def _unwritten(self) -> None:

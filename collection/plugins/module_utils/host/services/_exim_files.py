@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The options of an Exim configuration: what `exim -bP` says, and the lines that say it."""
 
+import functools
 import re
 from typing import Any, Dict, List, NamedTuple, Optional
 
@@ -40,7 +41,7 @@ class Options:
         self._conditions: List[bool] = []
         self._taken: List[bool] = []  # whether a branch before this one was
         self._open: List[str] = []
-        self._read(config)
+        report.partly(functools.partial(self._read, config))
 
     def value(self, name: str) -> Value:
         """The value of an option, with the place that gives it or the file's beginning."""

@@ -103,14 +103,18 @@ class Listeners:
             self.report.warning("tls_privatekey: %s" % error, private.file, private.line)
         usual = _together(shown, key, "")
         by_name: Dict[Tuple[Pair, ...], List[str]] = {}
-        for name in shown.candidates() if shown.asks_for_name else ():
-            try:
-                found = _together(shown, key, name.replace("*", "notafter-probe", 1))
-            except Unresolved as error:
-                self.report.warning("for %s: %s" % (name, error), certificate.file, certificate.line)
-                continue
-            if found and found != usual:
-                by_name.setdefault(tuple(found), []).append(name)
+
+        def look() -> None:
+            for name in shown.candidates() if shown.asks_for_name else ():
+                try:
+                    found = _together(shown, key, name.replace("*", "notafter-probe", 1))
+                except Unresolved as error:
+                    self.report.warning("for %s: %s" % (name, error), certificate.file, certificate.line)
+                    continue
+                if found and found != usual:
+                    by_name.setdefault(tuple(found), []).append(name)
+
+        self.report.partly(look)
         return usual, by_name
 
     def _listeners(self) -> List[str]:

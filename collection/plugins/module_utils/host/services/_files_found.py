@@ -7,13 +7,13 @@ Left out are the authorities that a system trusts: links of c_rehash and of ca-c
 bundles, keystores without a key, and whatever is an authority's certificate without its key.
 """
 
+import functools
 import os
 import re
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from . import _keystore_forms as forms
 from . import _reading
-from ._keystore import Opening
 from ._managers import STAMPED
 from ._material import Look
 from ._report import Report
@@ -26,7 +26,8 @@ _STORES = (".p12", ".pfx", ".jks", ".jceks", ".ks", ".keystore")
 #: Where the authorities lie that a system trusts; links lead there from the usual places.
 _TRUSTED = ("/usr/share/", "/usr/local/share/ca-certificates/", "/etc/pki/ca-trust/", "/etc/ca-certificates/")
 _LINKS_ONLY = "/etc/ssl/certs"  # on Debian: what is no link here was put here by somebody
-_PLACEHOLDER = "/ssl-cert-snakeoil.pem"  # Debian makes it for nobody; a server that shows it names it
+#: Debian makes the one for nobody (a server that shows it names it), the other of all that it trusts.
+_SYSTEMS_OWN = ("/ssl-cert-snakeoil.pem", "/etc/ssl/certs/ca-certificates.crt")
 _WORDS = re.compile(r"[._-]?(fullchain|cert|certificate|chain(ed)?|bundle|combined|crt)$")
 _USUAL = (
     "privkey.pem",
@@ -70,11 +71,13 @@ class Found:
         """Every certificate that is left over, folder by folder."""
         visited: Set[str] = set()
         for folder in self._folders():
-            end = _reading.real(folder)
+            end = self.reader.real(folder)
             if end not in visited:
                 visited.add(end)
                 self._report([path for path in self._in_folder(folder) if self._is_new(path)])
-        asked = [path for pattern in self.paths for path in self._asked(pattern)]
+        asked: List[str] = []
+        further = (path for pattern in self.paths for path in self._asked(pattern))
+        self.report.partly(functools.partial(asked.extend, further))
         self._report([path for path in asked if self._is_new(path)])
         if self._left < 0:
             self.report.warning("there are more than %d files to look at: some are not" % _FILES_LIMIT)
@@ -121,10 +124,10 @@ class Found:
 
     def _is_new(self, path: str) -> bool:
         """Whether no other kind has named a file, and it is none that comes with the system."""
-        end = _reading.real(path)
+        end = self.reader.real(path)
         if end in self._named or end in self._seen or end.startswith(_TRUSTED):
             return False
-        if end.endswith(_PLACEHOLDER) or STAMPED.search(path):
+        if end.endswith(_SYSTEMS_OWN) or STAMPED.search(path):
             return False
         self._seen.add(end)
         self._left -= 1
@@ -133,6 +136,13 @@ class Found:
     def _report(self, paths: List[str]) -> None:
         """The certificates of one folder: of several files with one certificate, the fullest."""
         best: Dict[Tuple[str, str], Candidate] = {}
+        self.report.partly(functools.partial(self._look_at, paths, best))
+        for place, one in best.items():
+            if place not in self._leaves:
+                keyless = one.key is None
+                self.report.binding(SERVICE, one.path, 1, one.path, one.key, keyless=keyless)
+
+    def _look_at(self, paths: List[str], best: Dict[Tuple[str, str], Candidate]) -> None:
         for path in paths:
             self.reader.tick()
             look = self.report.materials.look(path)
@@ -143,13 +153,9 @@ class Found:
             if candidate is None:
                 continue
             leaf = look.certificates[0] if look.certificates else path
-            place = (os.path.dirname(_reading.real(path)), leaf)
+            place = (os.path.dirname(self.reader.real(path)), leaf)
             if place not in best or _rank(candidate) < _rank(best[place]):
                 best[place] = candidate
-        for place, one in best.items():
-            if place not in self._leaves:
-                keyless = one.key is None
-                self.report.binding(SERVICE, one.path, 1, one.path, one.key, keyless=keyless)
 
     def _candidate(self, path: str, look: Look) -> Optional[Candidate]:
         if not look.certificates:
@@ -196,6 +202,8 @@ class Found:
 
     def _keystore(self, path: str) -> None:
         """Every entry with a key; a keystore that cannot be opened is told as such."""
+        from ._keystore import Opening  # noqa: PLC0415 - compiled only where there is a keystore
+
         try:
             _form, store = self.report.materials.keystore(path, Opening())
         except _reading.Unreadable as error:

@@ -10,7 +10,7 @@ leaf (`plugin_utils/certificates.complete`).
 
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from . import _reach, _reading
 from ._haproxy_syntax import Line, Reading, Section
@@ -93,8 +93,7 @@ class Binds:
             values = _parameters(line.words[3:]) if line.words[:2] == ["stats", "socket"] else []
             if "ssl" in {name for name, _value in values}:
                 self._warn("a stats socket: no handshake is tried there", line)
-                for use in [use for name, value in values for use in self._uses(name, value, line)]:
-                    self._write(use, [])
+                self._write_all(values, line, [])
 
     def _store(self, section: Section) -> None:
         base = {"crt-base": self.crt_base, "key-base": ""}
@@ -139,15 +138,22 @@ class Binds:
         if disabled:
             self._warn("a disabled section: nothing listens here", line)
             listeners = []
-        uses = [use for name, value in values for use in self._uses(name, value, line)]
-        for words, place in shared:
-            uses.extend(use for name, value in _parameters(words) for use in self._uses(name, value, place))
-        if not uses:
-            self._warn("a TLS listener without a certificate", line)
         if "generate-certificates" in {name for name, _value in values}:
             self._warn("HAProxy makes certificates of its own for names that it has none for", line)
-        for use in uses:
-            self._write(use, listeners)
+        written = self._write_all(values, line, listeners)
+        for words, place in shared:
+            written += self._write_all(_parameters(words), place, listeners)
+        if not written:
+            self._warn("a TLS listener without a certificate", line)
+
+    def _write_all(self, values: List[Tuple[str, str]], line: Line, listeners: List[str]) -> int:
+        """Writes each certificate as soon as it is known; how many there are."""
+        written = 0
+        for name, value in values:
+            for use in self._uses(name, value, line):
+                self._write(use, listeners)
+                written += 1
+        return written
 
     def _listeners(self, line: Line) -> Tuple[List[str], List[str]]:
         found: List[str] = []
@@ -159,7 +165,7 @@ class Binds:
                 skipped.append(value)
         return found, skipped
 
-    def _uses(self, name: str, value: str, line: Line) -> List[Use]:
+    def _uses(self, name: str, value: str, line: Line) -> Iterable[Use]:
         if name == "crt-list":
             return self._list(value, line)
         if name in ("crt", "default-crt"):
@@ -187,15 +193,14 @@ class Binds:
                 return [Use(one, None, names, line) for one in bundle]
         return [Use(path, key, names, line)]
 
-    def _list(self, value: str, line: Line) -> List[Use]:
+    def _list(self, value: str, line: Line) -> Iterator[Use]:
         """The entries of a crt-list: `file [options] names`; a name with `!` is one to leave out."""
         path = self._path(value, "", line)
         try:
             text = self.report.reader.config(path)
         except _reading.Unreadable as error:
             self._warn("the crt-list %s is not read: %s" % (path, error.message), line)
-            return []
-        found: List[Use] = []
+            return
         for number, entry in enumerate(text.split("\n"), 1):
             if not entry.strip() or entry.lstrip().startswith("#"):
                 continue
@@ -204,8 +209,7 @@ class Binds:
             base = os.path.dirname(path)
             key = options.get("key")
             names = [name for name in (_reach.plain(one) for one in filters if one[:1] != "!") if name]
-            found.extend(self._certificates(file, key and self._path(key, base, place), names, place))
-        return found
+            yield from self._certificates(file, key and self._path(key, base, place), names, place)
 
     def _path(self, value: str, base: str, line: Line) -> str:
         """A path as HAProxy finds it: below the base given, else below the folder it was started in."""

@@ -46,12 +46,16 @@ class Sockets:
             self._warn(message, self.reading.root)
             secure = []
         reached: Dict[int, List[Tuple[str, List[str]]]] = {}
-        for socket in secure:
-            for block, asked in self._shown_at(socket):
-                reached.setdefault(block.number, []).append((socket, asked))
+
+        def reach() -> None:
+            for socket in secure:
+                for block, asked in self._shown_at(socket):
+                    reached.setdefault(block.number, []).append((socket, asked))
+
+        whole = self.report.partly(reach)
         for block in self.blocks:
             faces = _reach.grouped(reached.get(block.number, []))
-            if not faces:
+            if not faces and whole:
                 self._warn("no handshake shows %s" % block.value("ssl.pemfile"), block)
             for face in faces or [_reach.Face([], [])]:
                 self._binding(block, face)

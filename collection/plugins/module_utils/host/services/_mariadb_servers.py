@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What one MariaDB or MySQL shows, and where: it has one certificate, whatever name is asked for."""
 
+import functools
 import os
 import re
 import socket
@@ -60,13 +61,13 @@ class _Server:
         files = Files(self.report, groups + [group + suffix for group in groups if suffix])
         only = _last(words, "--defaults-file=")
         if only:
-            files.take(only)
+            self.report.partly(functools.partial(files.take, only))
         elif "--no-defaults" not in words:
             home = self.service.home(self.instance)
             named = list(self.service.configs) + [extra] * bool(extra)
             named += [os.path.join(home, ".my.cnf")] if home else []
             for path in named:
-                files.take(path, optional=path != extra)
+                self.report.partly(functools.partial(files.take, path, optional=path != extra))
         return files.options
 
     def _groups(self) -> List[str]:

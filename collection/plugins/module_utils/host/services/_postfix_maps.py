@@ -10,7 +10,7 @@ cannot is told with its fingerprint alone.
 
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from . import _reach, _reading
 from ._postfix_settings import Settings
@@ -99,17 +99,15 @@ class Chains:
         message = "%s holds more than this certificate: it cannot be replaced as a file" % key
         return Served(place[0], place[1], None, names=names, problems=(("unresolved", message),), leaf=leaf)
 
-    def by_name(self, value: str, place: Place) -> List[Served]:
+    def by_name(self, value: str, place: Place) -> Iterator[Served]:
         """What the maps select; the first map that has a name wins."""
-        found: List[Served] = []
         claims = _reach.Claims(stars_take_names=False)
         for item in listed(value):
             kind, _colon, name = item.partition(":")
             for key, files, where in self._pairs(kind, name, place):
                 pattern = _reach.plain("*" + key if key.startswith(".") else key)
                 if pattern is not None and claims.claim((item, key), [pattern]):
-                    found.extend(self.of(listed(files), where, (pattern,)))
-        return found
+                    yield from self.of(listed(files), where, (pattern,))
 
     def _pairs(self, kind: str, name: str, place: Place) -> List[Tuple[str, str, Place]]:
         if kind == "inline":

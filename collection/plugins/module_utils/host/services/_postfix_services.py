@@ -7,6 +7,7 @@ smtpd serves a listener itself. Where postscreen holds it, a client reaches the 
 `pass` after the screening; only a screened client that stays sees tlsproxy's certificates.
 """
 
+import functools
 import os
 from typing import Any, Dict, List, Optional, Set, Tuple
 
@@ -43,22 +44,27 @@ class Services:
 
     def report_bindings(self) -> None:
         served: Dict[Tuple[Served, ...], List[str]] = {}
-        for entry in self.settings.entries:
-            if entry.kind == "inet" and not self._is_disabled(entry):
-                found, listeners = self._inet(entry)
-                if found:
-                    served.setdefault(tuple(found), []).extend(listeners)
+
+        def look() -> None:
+            for entry in self.settings.entries:
+                if entry.kind == "inet" and not self._is_disabled(entry):
+                    found, listeners = self._inet(entry)
+                    if found:
+                        served.setdefault(tuple(found), []).extend(listeners)
+
+        whole = self.report.partly(look)
         for group, listeners in served.items():
             for one in group:
                 self._bind(one, list(dict.fromkeys(listeners)))
-        self._unserved({(one.certificate, one.key) for group in served for one in group})
+        self._unserved({(one.certificate, one.key) for group in served for one in group}, whole)
         self._outgoing()
 
-    def _unserved(self, seen: Set[Tuple[Optional[str], Optional[str]]]) -> None:
+    def _unserved(self, seen: Set[Tuple[Optional[str], Optional[str]]], whole: bool) -> None:
         """Certificates that main.cf names for the server and no service shows."""
         for one in self._certificates(None, "smtpd"):
             if (one.certificate, one.key) not in seen:
-                self.report.warning("no service shows this certificate", one.file, one.line)
+                if whole:
+                    self.report.warning("no service shows this certificate", one.file, one.line)
                 self._bind(one, [])
 
     def _is_disabled(self, entry: Entry) -> bool:
@@ -140,7 +146,9 @@ class Services:
         if not found and not values["%s_tls_cert_file" % role] and entry is not None:
             self.report.warning("TLS is configured without a certificate: Postfix offers none", *place)
             return []
-        return found + self.chains.by_name(values["tls_server_sni_maps"], where)
+        by_name = self.chains.by_name(values["tls_server_sni_maps"], where)
+        self.report.partly(functools.partial(found.extend, by_name))
+        return found
 
     def _of_parameters(
         self, parts: Dict[str, str], place: Tuple[str, int], role: str, entry: Optional[Entry]

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What one cluster of PostgreSQL shows, and where: it has one certificate, whatever name is asked for."""
 
+import functools
 import os
 import socket
 import stat
@@ -51,9 +52,10 @@ class _Reading:
         if environment.get("PGPORT"):
             found["port"] = Setting(environment["PGPORT"], self.config, 0)
         files = Files(self.report)
-        files.take(self.config)
+        self.report.partly(functools.partial(files.take, self.config))
         self.data = cluster.data or self._data(files.settings)
-        files.take(os.path.join(self.data, "postgresql.auto.conf"), optional=True)
+        told = os.path.join(self.data, "postgresql.auto.conf")
+        self.report.partly(functools.partial(files.take, told, optional=True))
         found.update(files.settings)
         found.update({name: Setting(value, self.config, 0) for name, value in cluster.given.items()})
         return found

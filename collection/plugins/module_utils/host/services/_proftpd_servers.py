@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which of ProFTPD's servers answers where, for which names, with which certificates."""
 
+import functools
 import os
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
@@ -37,6 +38,7 @@ class Servers:
         self.doors: Dict[Tuple[str, str], Door] = {}
         self._known: Optional[Dict[str, str]] = None
         self._reached: Optional[Reached] = None
+        self._reached_all = True
 
     def report_bindings(self) -> None:
         main = self.reading.main
@@ -123,7 +125,7 @@ class Servers:
         bundle = server.first("tlspkcs12file")
         if not uses and bundle is None:
             self._warn("TLS without a certificate", server)
-        if not faces and self.doors:
+        if not faces and self.doors and self._reached_all:
             self._warn("no handshake reaches this server", server)
         for face in faces or [_reach.Face([], [])]:
             for use in uses:
@@ -134,10 +136,13 @@ class Servers:
     def _faces(self, server: Server) -> List[_reach.Face]:
         if self._reached is None:
             self._reached = {}
-            for place, door in self.doors.items():
-                if door.owner.on("tlsengine"):
-                    self._walk(self._listener(place), door, self._reached)
+            self._reached_all = self.report.partly(functools.partial(self._walk_all, self._reached))
         return _reach.grouped(self._reached.get(id(server), []))
+
+    def _walk_all(self, reached: Reached) -> None:
+        for place, door in self.doors.items():
+            if door.owner.on("tlsengine"):
+                self._walk(self._listener(place), door, reached)
 
     def _walk(self, listener: str, door: Door, reached: Reached) -> None:
         """Notes for each server that a door leads to what to ask for there."""

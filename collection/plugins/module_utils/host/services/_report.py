@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The report into which the kinds of server write what they find."""
 
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+import functools
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from . import _managers, _material, _reading
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 BINDINGS_LIMIT = 100000
 WARNINGS_LIMIT = 500
+#: The part of what is left for reading a configuration, and for one of several ones.
+SHARE = 0.5
 
 
 class Report:
@@ -25,6 +28,7 @@ class Report:
         self.warnings: List[Dict[str, Any]] = []
         self.listening: Dict[str, Set[str]] = {}
         self.unsaid = 0
+        self.cut: Optional[_reading.Exhausted] = None
         self._said: Set[Tuple[str, Optional[str], Optional[int]]] = set()
 
     def warning(self, message: str, file: Optional[str] = None, line: Optional[int] = None) -> None:
@@ -42,6 +46,20 @@ class Report:
     def listens(self, service: str, listeners: Iterable[str]) -> None:
         """Notes where a server listens, with TLS or without."""
         self.listening.setdefault(service, set()).update(map(_reading.shown, listeners))
+
+    def partly(self, work: Callable[[], object], share: float = SHARE) -> bool:
+        """Does work within a share of what is left; whether it came to its end.
+
+        What ended it is kept as `cut`: what was read until then is reported first.
+        """
+        cut = self.reader.partly(share, work)
+        self.cut = self.cut or cut
+        return cut is None
+
+    def in_turn(self, work: Callable[[Any], object], ones: Sequence[Any]) -> None:
+        """Does work on one after the other: one without an end takes nothing of those after it."""
+        for left, one in zip(range(len(ones), 0, -1), ones):
+            self.partly(functools.partial(work, one), 1.0 if left == 1 else SHARE)
 
     def binding(  # noqa: PLR0913, PLR0917 - the fields of a binding; all but the first four by name
         self,

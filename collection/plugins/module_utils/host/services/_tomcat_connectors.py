@@ -75,7 +75,7 @@ class Connectors:
         except _reading.Unreadable as error:
             self.warn("%s is not read: %s" % (self.instance.config, error.message))
             return
-        self._read_properties()
+        self.report.partly(self._read_properties)
         for server in parse(data, self.warn).all("Server"):
             offset = self._number(server, "portOffset", "0") or 0
             for connector in server.all("Connector"):

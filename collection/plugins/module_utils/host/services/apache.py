@@ -113,19 +113,19 @@ class Apache(Service):
         def warn(message: str, file: str, line: int) -> None:
             report.warning(message, file or None, line or None)
 
-        for instance in self._every(report):
+        def work(instance: Instance) -> None:
             version, modules = self._version(instance.program), self._static(instance)
             start = Start(instance.root, instance.environment, instance.defines, modules, version)
             reading = Reading(report.reader, start, warn)
             # Directives of the command line: -C is read before the files, -c after them.
             reading.obey(lines(_commanded(instance, "-C"), instance.config), reading.main)
-            cut = report.reader.partly(_SHARE, functools.partial(reading.file, instance.config))
+            report.partly(functools.partial(reading.file, instance.config))
             reading.obey(lines(_commanded(instance, "-c"), instance.config), reading.main)
             if instance.master is not None and self.machine.may_ask_as(instance.master):
                 self._hold_against_dump(instance, reading, report)
             Hosts(reading, report, self.name).report_bindings()
-            if cut is not None:
-                raise cut
+
+        report.in_turn(work, self._every(report))
 
     def _every(self, report: Report) -> List[Instance]:
         """Those in use and those that were asked for."""

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Caddy: what it runs as it tells at its admin endpoint, else what it makes of its file."""
 
+import functools
 import os
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple
 
@@ -77,18 +78,20 @@ class Caddy(Service):
         from ._caddy_places import Places  # noqa: PLC0415 - compiled only where there is a Caddy
         from ._caddy_sites import Sites  # noqa: PLC0415
 
-        for one in self.instances():
+        def work(one: Instance) -> None:
             places = Places(report.reader, report.warning)
             if one.config is not None:
-                places.read(one.config)
+                report.partly(functools.partial(places.read, one.config))
             config = self._running(report, one, places) or self._adapted(report, one, places)
             if config is None:
                 report.warning("what Caddy makes of its configuration is not known", one.config)
-                continue
+                return
             storage = _storage(config, one.environment)
             Sites(config, places, storage, report, self.name).report_bindings()
 
     def _running(self, report: Report, one: Instance, places: "Places") -> Optional[Any]:
+        report.in_turn(work, self.instances())
+
         """What a process runs now, as it tells."""
         from . import _caddy_admin  # noqa: PLC0415
 

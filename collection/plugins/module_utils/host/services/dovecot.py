@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Dovecot: each running master with its own configuration file."""
 
+import functools
 import os
 from typing import TYPE_CHECKING, List, NamedTuple, Optional
 
@@ -58,13 +59,15 @@ class Dovecot(Service):
         from ._dovecot_listeners import Listeners  # noqa: PLC0415 - compiled only where there is a Dovecot
         from ._dovecot_syntax import Reading  # noqa: PLC0415
 
-        for instance in self.instances():
+        def work(instance: Instance) -> None:
             written = Reading(report.reader, report.warning)
-            written.read(instance.config)
+            report.partly(functools.partial(written.read, instance.config))
             told = self._told(report, instance)
             Listeners(written.root, told, report, self.name).report_bindings()
 
     def _told(self, report: Report, instance: Instance) -> "Optional[Section]":
+        report.in_turn(work, self.instances())
+
         """What doveconf says is in effect, without the secrets."""
         from ._dovecot_syntax import Reading  # noqa: PLC0415
 
@@ -78,8 +81,9 @@ class Dovecot(Service):
             report.warning("doveconf fails, so the files are read: %s" % said, instance.config)
             return None
         told = Reading(report.reader, lambda *_: None)
-        told.parse(_reading.text(answer.stdout), instance.config, told=True)
-        return told.root
+        text = _reading.text(answer.stdout)
+        whole = report.partly(functools.partial(told.parse, text, instance.config, told=True))
+        return told.root if whole else None
 
     def test_commands(self) -> List[List[str]]:
         program = self.program("doveconf") or "doveconf"

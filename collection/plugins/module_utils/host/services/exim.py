@@ -105,11 +105,13 @@ class Exim(Service):
     def scan(self, report: Report) -> None:
         from ._exim_listeners import Listeners  # noqa: PLC0415 - compiled only where there is an Exim
 
-        for instance in self.instances():
+        def work(instance: Instance) -> None:
             arguments = instance.process.arguments if instance.process is not None else []
             Listeners(self._options(report, instance), arguments, report, self.name).report_bindings()
 
     def _options(self, report: Report, instance: Instance) -> "Options":
+        report.in_turn(work, self.instances())
+
         from ._exim_files import OPTIONS, Options  # noqa: PLC0415
 
         said: Dict[str, str] = {}

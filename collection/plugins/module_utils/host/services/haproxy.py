@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """HAProxy: the files that each running process was started with, read as HAProxy reads them."""
 
+import functools
 import os
 import re
 import shlex
@@ -80,7 +81,8 @@ class HAProxy(Service):
         files = [file for one in known for file in one.files]
         asked_for = [path for path in self.asked_for(report, ".cfg") if path not in files]
         further = [Instance(self.program(), ["-f", path], [path], "/", {}, None) for path in asked_for]
-        for instance in known + further:
+
+        def work(instance: Instance) -> None:
             reading = self._reading(instance, report)
             Binds(reading, instance.folder, report, self.name).report_bindings()
 
@@ -88,13 +90,18 @@ class HAProxy(Service):
         from ._haproxy_syntax import Reading  # noqa: PLC0415
 
         def warn(message: str, file: str, line: int) -> None:
+        report.in_turn(work, known + further)
+
             report.warning(message, file, line)
 
         reading = Reading(instance.environment, _Predicate(self, instance), warn)
         for file in instance.files:
             for path in self._expanded(report, file):
                 self._read(report, reading, path)
+        report.partly(functools.partial(self._read_all, instance, report, reading))
         return reading
+
+    def _read_all(self, instance: Instance, report: Report, reading: "Reading") -> None:
 
     @staticmethod
     def _expanded(report: Report, path: str) -> List[str]:

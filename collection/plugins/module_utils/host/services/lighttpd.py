@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """lighttpd: its files, and what it makes of them itself where they do not say all."""
 
+import functools
 import os
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple
 
@@ -71,7 +72,7 @@ class Lighttpd(Service):
     def scan(self, report: Report) -> None:
         from ._lighttpd_sockets import Sockets  # noqa: PLC0415 - compiled only where there is a lighttpd
 
-        for one in self.instances():
+        def work(one: Instance) -> None:
             reading, places = self._reading(report, one)
             Sockets(reading, places, report, self.name).report_bindings()
 
@@ -81,14 +82,16 @@ class Lighttpd(Service):
 
         told: List[Tuple[str, str, int]] = []
         environment = {} if one.process is None else self.machine.environment(one.process)
+        report.in_turn(work, self.instances())
+
         reading = Reading(report.reader, lambda *place: told.append(place), environment or None, one.folder)
-        reading.read(one.config)
+        whole = report.partly(functools.partial(reading.read, one.config))
         places = {
             str(block.settings["ssl.pemfile"].value): block.settings["ssl.pemfile"]
             for block in reversed(reading.blocks)
             if "ssl.pemfile" in block.settings
         }
-        printed = self._printed(report, one, reading) if reading.doubt else None
+        printed = self._printed(report, one, reading) if whole and reading.doubt else None
         if printed is not None:
             return printed, places
         for message, file, line in told:
@@ -184,7 +187,9 @@ class Lighttpd(Service):
 
         Sockets(reading, places, report, self.name).report_bindings()
         paths = {file["path"] for binding in report.bindings for file in binding["files"]}
-        return all(may_read(self.machine, process, path) for path in sorted(paths | {one.config}))
+        return report.cut is None and all(
+            may_read(self.machine, process, path) for path in sorted(paths | {one.config})
+        )
 
 
 def _given(words: List[str]) -> Dict[str, str]:

@@ -90,8 +90,7 @@ class MariaDB(Service):
         from ._mariadb_servers import write  # noqa: PLC0415 - compiled only where there is a MariaDB
 
         self.name_strangers(report)
-        for instance in self.instances():
-            write(self, report, instance)
+        report.in_turn(lambda instance: write(self, report, instance), self.instances())
 
     def test_commands(self) -> List[List[str]]:
         """The server reads its options and ends; neither MariaDB nor MySQL tests a certificate."""

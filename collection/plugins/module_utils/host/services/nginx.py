@@ -5,7 +5,7 @@
 
 import os
 import re
-from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Set, Tuple, Union
 
 from . import _reading
 from ._base import Service
@@ -96,14 +96,19 @@ class Nginx(Service):
     def scan(self, report: Report) -> None:
         from . import _nginx_files  # noqa: PLC0415 - compiled only where there is an nginx
 
-        known = set()
-        for instance in self.instances():
-            if instance.program is not None or os.path.exists(_reading.raw(instance.config)):
-                known.add(_reading.real(instance.config))
-                self._report(report, self._tree(report, instance))
-        for path in self.asked_for(report, ".conf"):
-            if _reading.real(path) not in known:
-                self._report(report, _nginx_files.from_part(report, path))
+        used = [
+            one
+            for one in self.instances()
+            if one.program is not None or os.path.exists(_reading.raw(one.config))
+        ]
+        known = {_reading.real(one.config) for one in used}
+        parts = [path for path in self.asked_for(report, ".conf") if _reading.real(path) not in known]
+
+        def work(one: Union[Instance, str]) -> None:
+            tree = _nginx_files.from_part(report, one) if isinstance(one, str) else self._tree(report, one)
+            self._report(report, tree)
+
+        report.in_turn(work, [*used, *parts])
 
     def _report(self, report: Report, tree: "Tree") -> None:
         from ._nginx_servers import Servers  # noqa: PLC0415 - as above
@@ -111,8 +116,7 @@ class Nginx(Service):
         for message, file, line in tree.warnings:
             report.warning(message, file, line)
         Servers(tree, report, self.name).report_bindings()
-        if tree.cut is not None:
-            raise tree.cut
+        report.cut = report.cut or tree.cut
 
     def _tree(self, report: Report, instance: Instance) -> "Tree":
         """What the files say; where they leave a doubt, what nginx says of them.

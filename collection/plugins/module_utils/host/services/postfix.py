@@ -111,13 +111,16 @@ class Postfix(Service):
         from ._postfix_services import Services  # noqa: PLC0415
 
         used = self.used()
-        for instance in self.instances():
+
+        def work(instance: Instance) -> None:
             settings = self._settings(report, instance)
             if instance not in used:
                 report.warning("this instance does not run: nothing listens for it", settings.main_file)
             Services(settings, report, self.name, listens=instance in used).report_bindings()
 
     def _settings(self, report: Report, instance: Instance) -> "Settings":
+        report.in_turn(work, self.instances())
+
         from ._postfix_settings import Settings  # noqa: PLC0415
 
         def ask(words: List[str]) -> Optional[str]:

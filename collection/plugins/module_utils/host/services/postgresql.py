@@ -95,8 +95,9 @@ class PostgreSQL(Service):
         self.name_strangers(report)
         clusters = self.clusters()
         running = any(one.process for one in clusters)
-        for cluster in clusters:
-            write(self, report, cluster, served=cluster.process is not None or not running)
+        report.in_turn(
+            lambda one: write(self, report, one, served=one.process is not None or not running), clusters
+        )
 
     def ask(self, cluster: Cluster, argv: List[str], seconds: float = 20.0) -> Optional[Tuple[int, str, str]]:
         """What a program answers with the rights of a cluster's owner; None where we may not be him."""

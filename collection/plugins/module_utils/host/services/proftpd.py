@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ProFTPD: the file that each master was started with, and what it includes."""
 
+import functools
 import os
 import re
 from typing import Dict, List, NamedTuple, Optional, Tuple
@@ -87,7 +88,7 @@ class Proftpd(Service):
         def warn(message: str, file: str, line: int) -> None:
             report.warning(message, file, line or None)
 
-        for one in self.instances():
+        def work(one: Instance) -> None:
             environment: Dict[str, str] = {}
             if one.process is not None:
                 environment = self.machine.environment(one.process)
@@ -96,10 +97,12 @@ class Proftpd(Service):
             version = self._version(one.program) or ""
             start = Start(self._modules(one), one.defines, version, environment)
             reading = Reading(report.reader, warn, start)
-            reading.read(one.config)
+            report.partly(functools.partial(reading.read, one.config))
             Servers(reading, report, self.name).report_bindings()
 
     def _modules(self, instance: Instance) -> List[str]:
+        report.in_turn(work, self.instances())
+
         """The modules that are part of the program; the files load others."""
         said = self.machine.told([instance.program, "-l"]) if instance.program else ""
         return re.findall(r"^\s+(mod_\w+\.c)\s*$", said, re.MULTILINE)

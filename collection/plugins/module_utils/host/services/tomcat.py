@@ -123,7 +123,7 @@ class Tomcat(Service):
     def scan(self, report: Report) -> None:
         from ._tomcat_connectors import Connectors  # noqa: PLC0415
 
-        for instance in self.instances():
+        def work(instance: Instance) -> None:
             environment = self.machine.environment(instance.process) if instance.process else {}
             properties = dict(self._builtin(instance), **instance.properties)
             version = self._version(instance, report.reader)
@@ -136,6 +136,8 @@ class Tomcat(Service):
         if user is not None:
             found.update({"user.name": user, "user.home": _home_of(user)})
         return dict(found, **{"file.separator": "/", "path.separator": ":", "user.dir": instance.base})
+        report.in_turn(work, self.instances())
+
 
     def _unit_user(self, instance: Instance) -> Optional[str]:
         """The user that the service of an idle Tomcat has in systemd."""

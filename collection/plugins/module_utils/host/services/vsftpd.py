@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """vsftpd: the files and options that each process was started with."""
 
+import functools
 import os
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
@@ -83,17 +84,19 @@ class Vsftpd(Service):
     def scan(self, report: Report) -> None:
         from ._vsftpd_settings import Listener, Settings  # noqa: PLC0415 - compiled only where there is a vsftpd
 
-        for instance in self.instances():
+        def work(instance: Instance) -> None:
             settings = Settings()
             for word in instance.told:
                 if word.startswith("-o"):
                     settings.take(word[2:], self.config(), 0)
                 elif not word.startswith("-"):
-                    settings.read(report, word)
+                    report.partly(functools.partial(settings.read, report, word))
             folder = None if instance.process is None else self.machine.folder(instance.process)
             Listener(settings, folder or "/", instance.process is not None).report_bindings(report, self.name)
 
     def test_commands(self) -> List[List[str]]:
+        report.in_turn(work, self.instances())
+
         """A start that ends before it listens: it reads the settings and loads what they name."""
         return [
             _HEARD + self.machine.as_owner(one.process, [one.program or "vsftpd", *one.told, *_DRY])

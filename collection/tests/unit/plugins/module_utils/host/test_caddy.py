@@ -259,7 +259,8 @@ def test_what_resumes_is_read_from_what_it_saved(web: Caddy) -> None:
     web.machine.process(9, "caddy", "caddy", "run", "--resume", environment=environment)
     (instance,) = web.service.instances()
     assert instance.config == str(saved)
-    assert web.service.command_environment() == {"STEPPATH": "/", "XDG_CONFIG_HOME": str(web.folder), "HOME": "/h"}
+    environment = {"XDG_CONFIG_HOME": str(web.folder), "HOME": "/h"}
+    assert web.service.command_environment() == {"STEPPATH": "/", **environment}
     assert web.service.test_commands()[0][1:] == ["validate", "--config", str(saved)]
 
 

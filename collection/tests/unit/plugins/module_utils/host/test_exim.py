@@ -182,7 +182,9 @@ class TestRunning:
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to tell its own from others")
     def test_only_exim_s_own_user_is_believed(self, conf: Exim) -> None:
-        conf.machine.answers[("exim", "-C", "/dev/null", "-bV", "-bP", "exim_user")] = said("exim_user = mail\n")
+        conf.machine.answers[("exim", "-C", "/dev/null", "-bV", "-bP", "exim_user")] = said(
+            "exim_user = mail\n"
+        )
         conf.machine.process(10, "exim", "exim", "-bd", "-C", "/home/x/conf", uid=8)
         conf.machine.process(12, "exim", "exim", "-bd", uid=65534)
         assert [one.pid for one in conf.service.masters()] == [10]
