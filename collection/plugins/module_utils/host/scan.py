@@ -55,8 +55,8 @@ def _scan(service: Service, report: Report, part: float = 1.0) -> Optional[Dict[
     """Scans one kind of server; None when it is not on this host."""
     about = {"name": service.name, "version": None, "running": False}
     why = None
-    try:
     report.cut = None
+    try:
         service.name_strangers(report)
         if not service.found():
             return None
@@ -69,9 +69,9 @@ def _scan(service: Service, report: Report, part: float = 1.0) -> Optional[Dict[
         why = "failed: %s" % error.message
     except Exception as error:  # noqa: BLE001 - a defect in one kind must not hide what the others found
         why = "broke off by a defect: %s" % _told(error)
-    if why is not None:
     if why is None and report.cut is not None:
         why = "is not complete: %s" % report.cut
+    if why is not None:
         report.warning("the scan of %s %s" % (service.name, why))
         about["incomplete"] = True
     return about

@@ -89,9 +89,9 @@ class Caddy(Service):
             storage = _storage(config, one.environment)
             Sites(config, places, storage, report, self.name).report_bindings()
 
-    def _running(self, report: Report, one: Instance, places: "Places") -> Optional[Any]:
         report.in_turn(work, self.instances())
 
+    def _running(self, report: Report, one: Instance, places: "Places") -> Optional[Any]:
         """What a process runs now, as it tells."""
         from . import _caddy_admin  # noqa: PLC0415
 

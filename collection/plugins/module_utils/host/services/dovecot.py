@@ -65,9 +65,9 @@ class Dovecot(Service):
             told = self._told(report, instance)
             Listeners(written.root, told, report, self.name).report_bindings()
 
-    def _told(self, report: Report, instance: Instance) -> "Optional[Section]":
         report.in_turn(work, self.instances())
 
+    def _told(self, report: Report, instance: Instance) -> "Optional[Section]":
         """What doveconf says is in effect, without the secrets."""
         from ._dovecot_syntax import Reading  # noqa: PLC0415
 

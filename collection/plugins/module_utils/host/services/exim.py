@@ -109,9 +109,9 @@ class Exim(Service):
             arguments = instance.process.arguments if instance.process is not None else []
             Listeners(self._options(report, instance), arguments, report, self.name).report_bindings()
 
-    def _options(self, report: Report, instance: Instance) -> "Options":
         report.in_turn(work, self.instances())
 
+    def _options(self, report: Report, instance: Instance) -> "Options":
         from ._exim_files import OPTIONS, Options  # noqa: PLC0415
 
         said: Dict[str, str] = {}

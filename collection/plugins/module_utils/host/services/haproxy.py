@@ -86,22 +86,22 @@ class HAProxy(Service):
             reading = self._reading(instance, report)
             Binds(reading, instance.folder, report, self.name).report_bindings()
 
+        report.in_turn(work, known + further)
+
     def _reading(self, instance: Instance, report: Report) -> "Reading":
         from ._haproxy_syntax import Reading  # noqa: PLC0415
 
         def warn(message: str, file: str, line: int) -> None:
-        report.in_turn(work, known + further)
-
             report.warning(message, file, line)
 
         reading = Reading(instance.environment, _Predicate(self, instance), warn)
-        for file in instance.files:
-            for path in self._expanded(report, file):
-                self._read(report, reading, path)
         report.partly(functools.partial(self._read_all, instance, report, reading))
         return reading
 
     def _read_all(self, instance: Instance, report: Report, reading: "Reading") -> None:
+        for file in instance.files:
+            for path in self._expanded(report, file):
+                self._read(report, reading, path)
 
     @staticmethod
     def _expanded(report: Report, path: str) -> List[str]:

@@ -76,14 +76,14 @@ class Lighttpd(Service):
             reading, places = self._reading(report, one)
             Sockets(reading, places, report, self.name).report_bindings()
 
+        report.in_turn(work, self.instances())
+
     def _reading(self, report: Report, one: Instance) -> Tuple["Reading", Dict[str, "Setting"]]:
         """What the files say; with a doubt what lighttpd says, and where its values stand in the files."""
         from ._lighttpd_syntax import Reading  # noqa: PLC0415
 
         told: List[Tuple[str, str, int]] = []
         environment = {} if one.process is None else self.machine.environment(one.process)
-        report.in_turn(work, self.instances())
-
         reading = Reading(report.reader, lambda *place: told.append(place), environment or None, one.folder)
         whole = report.partly(functools.partial(reading.read, one.config))
         places = {

@@ -118,9 +118,9 @@ class Postfix(Service):
                 report.warning("this instance does not run: nothing listens for it", settings.main_file)
             Services(settings, report, self.name, listens=instance in used).report_bindings()
 
-    def _settings(self, report: Report, instance: Instance) -> "Settings":
         report.in_turn(work, self.instances())
 
+    def _settings(self, report: Report, instance: Instance) -> "Settings":
         from ._postfix_settings import Settings  # noqa: PLC0415
 
         def ask(words: List[str]) -> Optional[str]:

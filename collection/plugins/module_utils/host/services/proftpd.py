@@ -100,9 +100,9 @@ class Proftpd(Service):
             report.partly(functools.partial(reading.read, one.config))
             Servers(reading, report, self.name).report_bindings()
 
-    def _modules(self, instance: Instance) -> List[str]:
         report.in_turn(work, self.instances())
 
+    def _modules(self, instance: Instance) -> List[str]:
         """The modules that are part of the program; the files load others."""
         said = self.machine.told([instance.program, "-l"]) if instance.program else ""
         return re.findall(r"^\s+(mod_\w+\.c)\s*$", said, re.MULTILINE)

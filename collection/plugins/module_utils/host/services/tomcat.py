@@ -129,6 +129,8 @@ class Tomcat(Service):
             version = self._version(instance, report.reader)
             Connectors(instance, properties, environment, version, report).report_bindings()
 
+        report.in_turn(work, self.instances())
+
     def _builtin(self, instance: Instance) -> Dict[str, str]:
         """The properties that Java and Tomcat set by themselves and that paths are made of."""
         found = {"catalina.base": instance.base, "catalina.home": instance.home}
@@ -136,8 +138,6 @@ class Tomcat(Service):
         if user is not None:
             found.update({"user.name": user, "user.home": _home_of(user)})
         return dict(found, **{"file.separator": "/", "path.separator": ":", "user.dir": instance.base})
-        report.in_turn(work, self.instances())
-
 
     def _unit_user(self, instance: Instance) -> Optional[str]:
         """The user that the service of an idle Tomcat has in systemd."""

@@ -94,9 +94,9 @@ class Vsftpd(Service):
             folder = None if instance.process is None else self.machine.folder(instance.process)
             Listener(settings, folder or "/", instance.process is not None).report_bindings(report, self.name)
 
-    def test_commands(self) -> List[List[str]]:
         report.in_turn(work, self.instances())
 
+    def test_commands(self) -> List[List[str]]:
         """A start that ends before it listens: it reads the settings and loads what they name."""
         return [
             _HEARD + self.machine.as_owner(one.process, [one.program or "vsftpd", *one.told, *_DRY])
