@@ -115,7 +115,7 @@ print(json.dumps({
 def measure(host: LabHost, kind: str) -> str:
     """One line about a scan of one kind of server."""
     request = {"op": "scan", "services": [kind], "timeout": 300, "handshakes": False}
-    text = carrier.payload(request).decode() + MEASURE
+    text = carrier.payload(request).decode().replace("\nos._exit(0)", MEASURE)
     done = host.run(["/usr/bin/python3", "-I", "-S", "-B", "-"], input=text, timeout=600)
     costs = json.loads(done.stderr)
     raw = carrier.parse(done.returncode, done.stdout, "")

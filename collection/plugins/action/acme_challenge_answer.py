@@ -16,6 +16,8 @@ ARGUMENTS: dict[str, t.Any] = {
     "services": {"type": "dict", "required": True},
 }
 
+carrier.prepare("answer")
+
 
 class ActionModule(ActionBase):
     """Lets the servers of a host answer http-01; the CA has the last word, so nothing fails here."""

@@ -27,6 +27,8 @@ ARGUMENTS: dict[str, t.Any] = {
     "job": {"type": "dict"},
 }
 
+carrier.prepare("sign")
+
 
 class ActionModule(ActionBase):
     """Signs one CSR; the task is delegated to an issuer."""

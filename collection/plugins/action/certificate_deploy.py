@@ -21,6 +21,8 @@ ARGUMENTS: dict[str, t.Any] = {
 }
 FAILED = ("rolled_back", "blocked_by_host", "conflict", "refused", "busy", "broken")
 
+carrier.prepare("deploy")
+
 
 class ActionModule(ActionBase):
     """Deploys all certificates of one server in one round trip."""

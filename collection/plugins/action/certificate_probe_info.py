@@ -29,6 +29,8 @@ ARGUMENTS: dict[str, t.Any] = {
     "require_match": {"type": "bool", "default": False},
 }
 
+carrier.prepare("probe")
+
 
 class ActionModule(ActionBase):
     """Makes handshakes; changes nothing."""

@@ -22,6 +22,8 @@ ARGUMENTS: dict[str, t.Any] = {
     "challenge": {"type": "dict"},
 }
 
+carrier.prepare("request")
+
 
 class ActionModule(ActionBase):
     """Decides and prepares; the task is delegated to the host that keeps the key."""

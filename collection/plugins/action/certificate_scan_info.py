@@ -17,6 +17,8 @@ ARGUMENTS: dict[str, t.Any] = {
     "paths": {"type": "dict", "default": {}},
 }
 
+carrier.prepare("scan")
+
 
 class ActionModule(ActionBase):
     """Scans one host in one round trip."""

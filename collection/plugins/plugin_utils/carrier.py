@@ -6,12 +6,14 @@
 The program, its importer and the request are one text on the standard input of `python3 -`:
 nothing is copied to the host, and a secret exists only in that pipe. See
 docs/decisions/0001-one-host-program.md. Only those modules go there that the operation may
-import, each compressed; all is made ready when this module is loaded, once for all hosts.
+import, compressed as one; an action makes them ready when it is loaded, once for all hosts.
 """
 
 from __future__ import annotations
 
+import ast
 import base64
+import functools
 import json
 import re
 import shlex
@@ -35,25 +37,37 @@ _SEARCH = (
     "for p in /usr/bin/python3 /usr/libexec/platform-python python3; do "
     f'command -v "$p" >/dev/null 2>&1 && exec "$p" {_FLAGS}; done; echo "no python3 here" >&2; exit 127'
 )
+# What every host does before anything else: it loads as little as it can. At the end all is said and
+# closed, and the kernel takes a process away faster than Python does.
 _BOOTSTRAP = """
-import base64, json, sys, zlib
-from importlib.machinery import ModuleSpec
+import binascii, gc, json, os, sys, zlib
+gc.set_threshold(100000)
+SENT = zlib.decompress(binascii.a2b_base64(PACKED)).decode().split("\\0")
+SOURCES = dict(zip(SENT[::2], SENT[1::2]))
 class Importer:
+    heads = HEADS
     def find_spec(self, name, path=None, target=None):
         if name in SOURCES:
-            return ModuleSpec(name, self, is_package=name in PACKAGES)
+            return type(sys.__spec__)(name, self, is_package=name in PACKAGES)
     def create_module(self, spec):
         return None
     def exec_module(self, module):
-        source = zlib.decompress(base64.b64decode(SOURCES[module.__name__]))
-        exec(compile(source, module.__name__, "exec"), module.__dict__)
+        name = module.__name__
+        exec(compile(SOURCES[name], name, "exec", dont_inherit=True), module.__dict__)
     def sent_modules(self, package):
         return [name.rpartition(".")[2] for name in SOURCES if name.rpartition(".")[0] == package]
 sys.meta_path.insert(0, Importer())
 from host.program import main
 main(json.loads(REQUEST))
+os._exit(0)
 """
 _IMPORT = re.compile(r"^ *from (\.+)([\w.]*) import (\([^)]*\)|[^\n#]*)", re.MULTILINE)
+#: What a host's compiler need not read: docstrings, comments, and the types of results.
+_DOCSTRING = re.compile(r'((?<=:\n) +|^)r?"""(?:[^"]|"(?!""))*"""$', re.MULTILINE)
+_COMMENT = re.compile(r"^ *#.*$", re.MULTILINE)
+_RESULT = re.compile(r"^( *(?:def \w+\(.*)?\)) -> .*:$", re.MULTILINE)
+#: What a kind of server says at its head of where it is (services/_base.py), as literals.
+_HEAD = re.compile(r"^    (process_names|traces) = (\([^()]*\))", re.MULTILINE)
 
 
 class HostProgramError(AnsibleError):
@@ -67,7 +81,7 @@ class HostProgramError(AnsibleError):
 class Module(t.NamedTuple):
     """A module of the host program: its source as it travels, and what it imports of the others."""
 
-    packed: str
+    source: str
     imports: frozenset[str]
 
 
@@ -79,9 +93,14 @@ def _modules() -> dict[str, Module]:
         package = parts[:-1]
         name = ".".join(package if parts[-1] == "__init__" else parts)
         source = path.read_text(encoding="utf-8")
-        packed = base64.b64encode(zlib.compress(source.encode())).decode()
-        found[name] = Module(packed, frozenset(_imports(source, package)))
+        found[name] = Module(lean(source), frozenset(_imports(source, package)))
     return found
+
+
+def lean(source: str) -> str:
+    """The same program without what only people read; each line stays where it is."""
+    shorter = _DOCSTRING.sub(lambda found: found.group(1) + "0" + "\n" * found.group().count("\n"), source)
+    return _RESULT.sub(r"\1:", _COMMENT.sub("", shorter))
 
 
 def _imports(source: str, package: list[str]) -> t.Iterator[str]:
@@ -115,11 +134,33 @@ def needed(operation: object) -> list[str]:
     return sorted(found)
 
 
+def _heads(names: t.Iterable[str]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Where each kind of server may be, for a host to look before it compiles that kind.
+
+    Of a kind that does not say so there is nothing here, and it is always loaded.
+    """
+    kinds = [name for name in names if re.fullmatch(r"host\.services\.[^_.]\w*", name)]
+    heads = {
+        name.rpartition(".")[2]: {
+            what: ast.literal_eval(value) for what, value in _HEAD.findall(_MODULES[name].source)
+        }
+        for name in kinds
+    }
+    return {name: head for name, head in heads.items() if len(head) == 2}
+
+
+@functools.cache
+def prepare(operation: object) -> str:
+    """The program for an operation as it travels; actions call this before Ansible forks for each host."""
+    names = needed(operation)
+    text = "\0".join(part for name in names for part in (name, _MODULES[name].source))
+    packed = base64.b64encode(zlib.compress(text.encode())).decode()
+    return f"PACKED = {packed!r}\nPACKAGES = {_PACKAGES!r}\nHEADS = {_heads(names)!r}\n"
+
+
 def payload(request: dict[str, t.Any]) -> bytes:
     """What goes to the standard input of the host's Python."""
-    sources = {name: _MODULES[name].packed for name in needed(request.get("op"))}
-    program = f"SOURCES = {sources!r}\nPACKAGES = {_PACKAGES!r}\n"
-    return f"{program}REQUEST = {json.dumps(request)!r}\n{_BOOTSTRAP}".encode()
+    return f"{prepare(request.get('op'))}REQUEST = {json.dumps(request)!r}\n{_BOOTSTRAP}".encode()
 
 
 def command(interpreter: object) -> str:

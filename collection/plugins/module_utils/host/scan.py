@@ -37,7 +37,8 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
     report = Report(Reader(timeout - kept))
     paths = request.get("paths") or {}
     machine = Machine(still=True)
-    kinds = [services.get(name, machine) for name in request.get("services") or services.KINDS]
+    asked = request.get("services") or services.KINDS
+    kinds = [services.get(name, machine) for name in asked if services.may_be_here(name, machine)]
     kinds += [services.get(name, machine) for name in paths if name not in {kind.name for kind in kinds}]
     for kind in kinds:
         kind.paths = tuple(paths.get(kind.name) or ())

@@ -24,6 +24,12 @@ def _modules() -> Iterable[str]:
 KINDS = tuple(sorted(name for name in _modules() if not name.startswith("_")))
 
 
+def may_be_here(name: str, machine: Any) -> bool:
+    """Whether a look at the machine, before the kind is loaded, shows a process or a file of it."""
+    head = getattr(globals()["__loader__"], "heads", {}).get(name)
+    return head is None or machine.runs(head["process_names"]) or machine.has(head["traces"])
+
+
 def get(name: str, machine: Optional[Any] = None) -> Any:
     """The kind of server of that name, looking at this machine (or at the one given)."""
     if name not in KINDS:

@@ -22,6 +22,10 @@ class Service:
 
     name = ""
     process_names: Tuple[str, ...] = ()
+    #: Programs by their names, and patterns of paths: one of them lies on every machine that has it. Where
+    #: there is none, and no process, a scan does not even load this kind. The carrier reads this line and
+    #: the one before in the source, so they are plain literals; without them the kind is always loaded.
+    traces: Tuple[str, ...] = ()
     #: Whether it looks at what the other kinds have left over, and so comes after them.
     last = False
     #: Further places to look at, which only who asks for the scan can know (paths, globs).
@@ -104,6 +108,11 @@ class Service:
         """The first group of a pattern in what a program says of itself."""
         match = re.search(pattern, self.machine.told(argv))
         return match.group(1) if match else None
+
+    def written_version(self, program: str, sign: bytes, pattern: str) -> Optional[str]:
+        """The first group of a pattern in a text with a sign in it, in the program's own file."""
+        found = (re.search(pattern, text) for text in self.machine.written(program, sign))
+        return next((match.group(1) for match in found if match), None)
 
     def name_strangers(self, report: Report) -> None:
         """Says which processes were not believed, and which live where we cannot look."""

@@ -8,7 +8,6 @@ PEM, DER and PKCS#7 are taken apart here; of keystores it is only said that they
 no private key can be taken for it, whatever label it bears.
 """
 
-import base64
 import binascii
 import re
 from typing import Dict, List, NamedTuple, Optional, Tuple
@@ -18,6 +17,7 @@ KEYSTORES = (PKCS12, JKS)
 
 _CERTIFICATES = (b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE")
 _BUNDLES = (b"PKCS7", b"PKCS #7 SIGNED DATA", b"CMS")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 #]{1,60})-----")
 _JAVA = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")  # JKS and JCEKS
 # PFX ::= SEQUENCE { version INTEGER (3), authSafe … }; BER with lengths left open is allowed (RFC 7292)
@@ -108,7 +108,8 @@ def _pem(data: bytes) -> Contents:
 def decoded(body: bytes) -> bytes:
     """The bytes of a block of PEM; none where it is damaged."""
     try:
-        return base64.b64decode(b"".join(body.split()), validate=True)
+        text = b"".join(body.split())
+        return binascii.a2b_base64(text) if _BASE64.fullmatch(text) else b""
     except (binascii.Error, ValueError):
         return b""
 

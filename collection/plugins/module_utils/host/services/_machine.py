@@ -6,9 +6,8 @@
 import os
 import pwd
 import re
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from .. import commands
 from ..errors import HostError
 from . import _reading
 
@@ -21,6 +20,16 @@ SEARCH = (
     "/bin",
 )
 _PROC_LIMIT = 4 * 1024 * 1024
+_PROGRAM_LIMIT = 64 * 1024 * 1024
+_ELF = b"\x7fELF"
+_TEXT_LIMIT = 64 * 1024
+
+
+def _run(argv: List[str], **options: Any) -> Any:
+    """Runs a program; what that needs is loaded where the first one is run."""
+    from .. import commands  # noqa: PLC0415 - most hosts can be scanned without running anything
+
+    return commands.run(argv, **options)
 
 
 def _may_run(path: str) -> bool:
@@ -65,7 +74,7 @@ class Machine:
         proc: str = "/proc",
         search: Sequence[str] = SEARCH,
         systemd: str = "/run/systemd/system",
-        run: Callable[..., Any] = commands.run,
+        run: Callable[..., Any] = _run,
         still: bool = False,
     ) -> None:
         """With `still`, which processes there are is looked at once: a scan has many kinds to ask about."""
@@ -75,7 +84,9 @@ class Machine:
         self._run = run
         self.still = still
         self._names: Optional[List[Tuple[int, str]]] = None
+        self._looked_at: Dict[int, Optional[Process]] = {}
         self._told: Dict[Tuple[str, ...], str] = {}
+        self._image: Tuple[Optional[str], bytes] = (None, b"")
 
     def ask(
         self, argv: List[str], timeout: float = 30.0, env: Optional[Dict[str, str]] = None
@@ -94,6 +105,22 @@ class Machine:
             self._told[key] = "" if answer is None else _reading.text(answer.stdout + b"\n" + answer.stderr)
         return self._told[key]
 
+    def written(self, program: str, sign: bytes) -> Iterator[str]:
+        """The texts in a program's own file that have a sign in them.
+
+        What a program prints of itself often stands there whole, and to read it costs a tenth
+        of running it. Of a script there is nothing: its words are not what it prints.
+        """
+        if self._image[0] != program:
+            self._image = (program, _reading.program(program, _PROGRAM_LIMIT))
+        data = self._image[1]
+        at = data.find(sign) if data.startswith(_ELF) else -1
+        while at >= 0:
+            end = data.find(b"\0", at)
+            start = data.rfind(b"\0", max(0, at - _TEXT_LIMIT), at) + 1
+            yield _reading.text(data[start : min(end, at + _TEXT_LIMIT)])
+            at = data.find(sign, end) if end > 0 else -1
+
     def find(self, names: Sequence[str], folders: Sequence[str] = ()) -> Optional[str]:
         """The first program of these names in the search path or in the folders given.
 
@@ -108,16 +135,37 @@ class Machine:
 
     def processes(self, names: Sequence[str]) -> List[Process]:
         """The living processes of these names, by number; those of containers are not ours."""
-        found = []
-        for pid, name in self._called(names):
-            process = self._process(pid, name)
-            if process is not None:
-                found.append(process)
-        return found
+        every = [self._seen(pid, name) for pid, name in self._called(names)]
+        return [process for process in every if process is not None]
+
+    def _seen(self, pid: int, name: str) -> Optional[Process]:
+        """A process as it is, or with `still` as it was when it was looked at first."""
+        if not self.still:
+            return self._process(pid, name)
+        if pid not in self._looked_at:
+            self._looked_at[pid] = self._process(pid, name)
+        return self._looked_at[pid]
 
     def contained(self, names: Sequence[str]) -> List[int]:
         """The processes of these names that live in containers."""
         return [pid for pid, _name in self._called(names) if self.foreign(pid)]
+
+    def runs(self, names: Sequence[str]) -> bool:
+        """Whether any process has one of these names, whosever it is."""
+        return bool(self._called(names))
+
+    def has(self, traces: Sequence[str]) -> bool:
+        """Whether anything lies here of what is named: programs of the search path, patterns of paths."""
+        for trace in traces:
+            if "/" not in trace:
+                paths = ["%s/%s" % (folder, trace) for folder in self.search]
+            elif _reading.has_wildcard(trace):
+                paths = _reading.Reader().glob(trace)
+            else:
+                paths = [trace]
+            if any(os.path.lexists(_reading.raw(path)) for path in paths):
+                return True
+        return False
 
     def _called(self, names: Sequence[str]) -> List[Tuple[int, str]]:
         """The numbers and names of the processes of these names."""

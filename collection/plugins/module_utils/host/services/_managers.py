@@ -52,7 +52,7 @@ class Managers:
         return None
 
     def _of(self, path: str) -> Optional[str]:
-        end = _reading.real(path)
+        end = self.reader.real(path)
         for place in (path, end):
             name = self._installed_by().get(place) or _by_place(place)
             if name is not None:

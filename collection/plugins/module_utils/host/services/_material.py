@@ -7,15 +7,15 @@ Only public certificates leave this module as text, cut out and written anew; a 
 never does, whatever label it bears.
 """
 
-import base64
+import binascii
 import functools
 import grp
-import hashlib
 import os
 import pwd
 import stat
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from ..digest import sha256_of
 from . import _keys, _reading
 from . import _keystore_forms as forms
 
@@ -96,7 +96,7 @@ class Materials:
         """The name under which a chain is sent; a fleet of certificates shares a handful."""
         if not fingerprints:
             return None
-        name = hashlib.sha256(" ".join(fingerprints).encode()).hexdigest()
+        name = sha256_of(" ".join(fingerprints).encode())
         if name not in self.chains:
             self.chains[name] = "".join(self.certificates[one] for one in fingerprints)
         return name
@@ -108,7 +108,7 @@ class Materials:
         except _reading.Unreadable as error:
             problems.append((error.kind, "%s: %s" % (path, error.message)))
             return Look(found, [], False, problems, forms.PEM)
-        found["sha256"] = hashlib.sha256(data).hexdigest()
+        found["sha256"] = sha256_of(data)
         form, certificates, has_key, trouble = forms.contents(data)
         if form in forms.KEYSTORES:
             trouble = "it is a keystore, not PEM"
@@ -119,11 +119,10 @@ class Materials:
         stated = _keys.of_private(data) if has_key and form == forms.PEM else None
         return Look(found, self._kept(certificates), has_key, problems, form, stated)
 
-    @staticmethod
-    def _facts(path: str) -> Tuple[Dict[str, Any], List[Tuple[str, str]], Optional[os.stat_result]]:
+    def _facts(self, path: str) -> Tuple[Dict[str, Any], List[Tuple[str, str]], Optional[os.stat_result]]:
         """What the file system says of a path."""
         found = {"path": _reading.shown(path), "sha256": None, "owner": None, "group": None, "mode": None}
-        found["target"] = _target(path)
+        found["target"] = _target(path, self.reader.real(path))
         problems = []
         if _reading.shown(path) != path:
             problems.append(("unresolved", "the path %s is no UTF-8 text" % _reading.shown(path)))
@@ -136,7 +135,7 @@ class Materials:
         """The fingerprints of certificates, whose text is kept once."""
         fingerprints = []
         for der in certificates:
-            fingerprint = hashlib.sha256(der).hexdigest()
+            fingerprint = sha256_of(der)
             fingerprints.append(fingerprint)
             if fingerprint not in self.certificates:
                 self.certificates[fingerprint] = _pem(der)
@@ -181,7 +180,7 @@ class Materials:
                 raise _reading.Unreadable("malformed", "no keystore that is known here")
             seconds = self.reader.seconds_left()
             store = _keystore.read(data, form, opening, seconds)
-            self._stores[key] = (form, hashlib.sha256(data).hexdigest(), store)
+            self._stores[key] = (form, sha256_of(data), store)
         form, digest, store = self._stores[key]
         if found is not None:
             found["sha256"] = digest
@@ -189,7 +188,7 @@ class Materials:
 
     def _reachable(self, path: str) -> bool:
         """Whether everybody may walk down to a file."""
-        folder = os.path.dirname(_reading.real(path))
+        folder = os.path.dirname(self.reader.real(path))
         if folder not in self._exposed:
             found = _reading.status(folder)
             walkable = found is not None and bool(found.st_mode & 0o001)
@@ -248,8 +247,7 @@ def _chain_kind(look: Look, repeated: bool) -> str:
     return "fullchain" if repeated else "chain"
 
 
-def _target(path: str) -> Optional[str]:
-    end = _reading.real(path)
+def _target(path: str, end: str) -> Optional[str]:
     return None if end == os.path.normpath(path) else _reading.shown(end)
 
 
@@ -284,7 +282,7 @@ def _exposure(path: str, mode: int) -> str:
 
 
 def _pem(der: bytes) -> str:
-    body = base64.b64encode(der).decode()
+    body = binascii.b2a_base64(der, newline=False).decode()
     lines = "\n".join(body[start : start + 64] for start in range(0, len(body), 64))
     return "-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n" % lines
 

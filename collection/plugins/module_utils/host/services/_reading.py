@@ -110,6 +110,14 @@ def small(path: str) -> str:
         return ""
 
 
+def program(path: str, limit: int) -> bytes:
+    """The bytes of a program; none where it cannot be read."""
+    try:
+        return _read(raw(path), limit).data
+    except (OSError, ValueError, Unreadable):
+        return b""
+
+
 class Reader:
     """Reads files until the time or the share of the host is used up."""
 
@@ -118,6 +126,8 @@ class Reader:
         self.bytes_left = total
         self.files_left = files
         self._listings: Dict[str, List[str]] = {}
+        self._ends: Dict[str, str] = {}
+        self._folders: Dict[str, bool] = {}
 
     def seconds_left(self) -> float:
         return max(0.0, self.deadline - time.monotonic())
@@ -177,6 +187,12 @@ class Reader:
         data = self.read(path, CONFIG_LIMIT).data
         return text(data[3:] if data.startswith(b"\xef\xbb\xbf") else data)
 
+    def real(self, path: str) -> str:
+        """Where a path ends; what is asked of the kernel once for a scan."""
+        if path not in self._ends:
+            self._ends[path] = real(path)
+        return self._ends[path]
+
     def names(self, directory: str) -> List[str]:
         """What lies in a directory, in byte order; nothing when it cannot be listed."""
         if directory not in self._listings:
@@ -201,6 +217,12 @@ class Reader:
                 raise Exhausted("a pattern matches too many files")
         return found
 
+    def _is_folder(self, path: str) -> bool:
+        """Asked once: many patterns go through the same folders."""
+        if path not in self._folders:
+            self._folders[path] = os.path.isdir(raw(path))
+        return self._folders[path]
+
     def _step(self, parent: str, part: str, last: bool) -> List[str]:
         self.tick()
         if not has_wildcard(part):
@@ -209,7 +231,7 @@ class Reader:
         return [
             parent + "/" + name
             for name in self.names(parent or "/")
-            if matches(name, part) and (last or os.path.isdir(raw(parent + "/" + name)))
+            if matches(name, part) and (last or self._is_folder(parent + "/" + name))
         ]
 
 
@@ -239,7 +261,7 @@ def _read(path: bytes, limit: int) -> Content:
         chunks = []
         left = limit + 1
         while left > 0:
-            chunk = os.read(handle, min(left, 1 << 20))
+            chunk = os.read(handle, min(left, max(found.st_size + 1, 1 << 14)))
             if not chunk:
                 break
             chunks.append(chunk)

@@ -24,16 +24,18 @@ _LAYOUTS = (
 )
 _PACKAGED = ("/usr/sbin/apache2", "/usr/sbin/httpd")
 # The modules that every build has in it, should the server not tell.
+_CORE = ("core.c", "http_core.c")
 _STATIC = (
-    "core.c",
-    "http_core.c",
+    *_CORE,
     "mod_so.c",
     "mod_unixd.c",
     "mod_version.c",
     "mod_log_config.c",
     "mod_watchdog.c",
 )
-_SHARE = 0.5  # of the time that is left, for reading; the rest is for the server's word and the certificates
+# Beside these there may be one that Debian builds in.
+_USUAL = frozenset((*_STATIC, "mod_logio.c"))
+_SOURCE = re.compile(r"(?:mod_\w+|prefork|worker|event)\.c$")
 _BUILT_IN = re.compile(r'-D (HTTPD_ROOT|SERVER_CONFIG_FILE)="([^"]*)"')
 _DUMPED = re.compile(r"\((/[^\n]*):([0-9]+)\)$", re.MULTILINE)
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
@@ -57,6 +59,7 @@ class Apache(Service):
 
     name = "apache"
     process_names = ("apache2", "httpd")
+    traces = ("apache2", "httpd", "/usr/local/apache2/bin/*", "/opt/apache2/bin/*", "/opt/httpd/bin/*")
     layouts = _LAYOUTS
 
     def program(self) -> Optional[str]:
@@ -71,7 +74,10 @@ class Apache(Service):
         return self._version(self.instances()[0].program)
 
     def _version(self, program: Optional[str]) -> Optional[str]:
-        return None if program is None else self.told_version([program, "-v"], r"Apache/(\S+)")
+        if program is None:
+            return None
+        written = self.written_version(program, b"Apache/", r"^Apache/(\d+\.\d+\.\d+\S*)")
+        return written or self.told_version([program, "-v"], r"Apache/(\S+)")
 
     def instances(self) -> List[Instance]:
         """Every configuration in use; the built-in one when nothing runs."""
@@ -135,6 +141,11 @@ class Apache(Service):
         return found + [self._instance(self.program(), ["-f", path], None) for path in further]
 
     def _static(self, instance: Instance) -> List[str]:
+        """The modules in the program itself; it is asked where its file names others than the usual."""
+        texts = self.machine.written(instance.program, b".c\0") if instance.program else ()
+        named = {match.group() for match in map(_SOURCE.search, texts) if match}
+        if named and named.issubset(_USUAL):
+            return [*_CORE, *sorted(named)]
         said = self.machine.told([instance.program, "-l"]) if instance.program else ""
         return re.findall(r"^\s+(\S+\.c)$", said, re.MULTILINE) or list(_STATIC)
 

@@ -39,6 +39,7 @@ class Caddy(Service):
 
     name = "caddy"
     process_names = ("caddy",)
+    traces = ("caddy",)
     configs = _CONFIGS
 
     def __init__(self, machine: Optional[Machine] = None) -> None:

@@ -32,6 +32,7 @@ class Dovecot(Service):
 
     name = "dovecot"
     process_names = ("dovecot",)
+    traces = ("dovecot", "/etc/dovecot/dovecot.conf")
     config = "/etc/dovecot/dovecot.conf"
 
     def program(self, name: str = "dovecot") -> Optional[str]:

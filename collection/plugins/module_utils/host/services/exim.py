@@ -34,6 +34,7 @@ class Exim(Service):
 
     name = "exim"
     process_names = ("exim4", "exim")
+    traces = ("exim4", "exim", "/usr/exim/bin/*")
     configs = _CONFIGS
 
     def program(self) -> Optional[str]:

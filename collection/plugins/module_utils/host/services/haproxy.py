@@ -38,6 +38,7 @@ class HAProxy(Service):
 
     name = "haproxy"
     process_names = ("haproxy",)
+    traces = ("haproxy", "/etc/haproxy/haproxy.cfg", "/opt/haproxy/sbin/*", "/usr/local/haproxy/sbin/*")
     config = "/etc/haproxy/haproxy.cfg"
     defaults = _DEFAULTS
 
@@ -50,7 +51,10 @@ class HAProxy(Service):
 
     def version(self) -> Optional[str]:
         program = self.instances()[0].program
-        return None if program is None else self.told_version([program, "-v"], r"version (\S+)")
+        if program is None:
+            return None
+        written = self.written_version(program, b", released ", r"version (\S+), released ")
+        return written or self.told_version([program, "-v"], r"version (\S+)")
 
     def instances(self) -> List[Instance]:
         """Every process with files of its own; that of the system's service when none runs."""

@@ -41,6 +41,12 @@ class Lighttpd(Service):
 
     name = "lighttpd"
     process_names = ("lighttpd",)
+    traces = (
+        "lighttpd",
+        "/etc/lighttpd/lighttpd.conf",
+        "/opt/lighttpd/sbin/*",
+        "/usr/local/lighttpd/sbin/*",
+    )
     config = "/etc/lighttpd/lighttpd.conf"
 
     def __init__(self, machine: Optional[Machine] = None) -> None:

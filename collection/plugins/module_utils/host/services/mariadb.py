@@ -35,6 +35,15 @@ class MariaDB(Service):
 
     name = "mariadb"
     process_names = ("mariadbd", "mysqld")
+    traces = (
+        "mariadbd",
+        "mysqld",
+        "/usr/libexec/mariadbd",
+        "/usr/libexec/mysqld",
+        "/usr/local/libexec/m*d",
+        "/usr/local/mysql/bin/*",
+        "/opt/mysql/bin/*",
+    )
     configs = _CONFIGS
     account = "mysql"
 

@@ -41,6 +41,19 @@ class Nginx(Service):
 
     name = "nginx"
     process_names = ("nginx", "openresty", "tengine", "angie")
+    traces = (
+        "nginx",
+        "openresty",
+        "tengine",
+        "angie",
+        "/etc/nginx/nginx.conf",
+        "/usr/local/nginx/sbin/*",
+        "/usr/local/openresty/nginx/sbin/*",
+        "/usr/local/openresty/bin/*",
+        "/usr/local/tengine/sbin/*",
+        "/opt/nginx/sbin/*",
+        "/www/server/nginx/sbin/*",
+    )
     config = "/etc/nginx/nginx.conf"
 
     def program(self) -> Optional[str]:
@@ -54,7 +67,9 @@ class Nginx(Service):
         instance = self.instances()[0]
         if instance.program is None:
             return None
-        return self.told_version([instance.program, "-V"], r"version: \S*?/(\S+)")
+        pattern = r"version: \S*?/(\S+)"
+        written = self.written_version(instance.program, b" version: ", pattern)
+        return written or self.told_version([instance.program, "-V"], pattern)
 
     def masters(self) -> List[Process]:
         """Masters by their title: after an upgrade in flight a new master is the child of the old."""
@@ -86,7 +101,8 @@ class Nginx(Service):
         )
 
     def _built_in(self, program: str) -> Dict[str, str]:
-        said = self.machine.told([program, "-V"])
+        written = next(self.machine.written(program, b"configure arguments:"), None)
+        said = written or self.machine.told([program, "-V"])
         found = {key: value.strip("'") for key, value in _CONFIGURED.findall(said)}
         if "configure arguments" in said:
             found.setdefault("prefix", "/usr/local/nginx")

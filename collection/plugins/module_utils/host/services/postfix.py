@@ -29,6 +29,7 @@ class Postfix(Service):
 
     name = "postfix"
     process_names = ("master",)
+    traces = ("postconf", "/etc/postfix/main.cf")
     config = "/etc/postfix"
 
     def program(self, name: str = "postconf") -> Optional[str]:

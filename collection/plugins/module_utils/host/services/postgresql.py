@@ -44,6 +44,15 @@ class PostgreSQL(Service):
 
     name = "postgresql"
     process_names = ("postgres", "postmaster")
+    traces = (
+        "postgres",
+        "/usr/lib/postgresql/*/bin/postgres",
+        "/usr/local/lib/postgresql/*/bin/postgres",
+        "/lib/postgresql/*/bin/postgres",
+        "/usr/pgsql*/bin/postgres",
+        "/usr/local/pgsql*/bin/postgres",
+        "/pgsql*/bin/postgres",
+    )
     configs = _CLUSTERS
 
     def program(self, version: str = "*") -> Optional[str]:

@@ -35,6 +35,7 @@ class Proftpd(Service):
 
     name = "proftpd"
     process_names = ("proftpd",)
+    traces = ("proftpd", "/usr/local/proftpd/sbin/*", "/opt/proftpd/sbin/*")
     config = "/etc/proftpd/proftpd.conf"
 
     def program(self) -> Optional[str]:

@@ -45,6 +45,13 @@ class Tomcat(Service):
 
     name = "tomcat"
     process_names = ("java",)
+    traces = (
+        "/etc/tomcat*/server.xml",
+        "/opt/tomcat*/conf/server.xml",
+        "/opt/apache-tomcat*/conf/server.xml",
+        "/usr/local/tomcat*/conf/server.xml",
+        "/usr/local/apache-tomcat*/conf/server.xml",
+    )
     #: It must be started again to read a certificate, and answers when its applications are up.
     settling_seconds = 90.0
     places = _PLACES

@@ -33,6 +33,7 @@ class Vsftpd(Service):
 
     name = "vsftpd"
     process_names = ("vsftpd",)
+    traces = ("vsftpd",)
     configs = ("/etc/vsftpd.conf", "/etc/vsftpd/vsftpd.conf")
 
     def __init__(self, machine: Optional[Machine] = None) -> None:

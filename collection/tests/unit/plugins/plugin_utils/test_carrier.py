@@ -14,7 +14,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.notafter.tls.plugins.module_utils.host import program
+from ansible_collections.notafter.tls.plugins.module_utils.host import program, services
 from ansible_collections.notafter.tls.plugins.plugin_utils import carrier
 
 HOST = Path(program.__file__).parent
@@ -93,6 +93,35 @@ def test_every_module_that_an_operation_names_goes_with_it(operation: str) -> No
                 base = f"{above}.{node.module}" if node.module else above
                 named = {base} | {f"{base}.{alias.name}" for alias in node.names}
                 assert {one for one in named if one in carrier._MODULES} <= set(sent)
+
+
+def statements(source: str) -> list[str]:
+    """A program as Python understands it, with its lines; docstrings and types of results do not count."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            body[0].value = ast.Constant(0)
+    lines = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt)]
+    return [ast.dump(tree), *map(str, lines)]
+
+
+@pytest.mark.parametrize("path", sorted(HOST.rglob("*.py")), ids=lambda path: path.name)
+def test_a_host_gets_the_same_program_without_what_only_people_read(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    sent = carrier.lean(source)
+    assert statements(sent) == statements(source)
+    assert len(sent) < len(source)
+
+
+def test_where_a_kind_of_server_may_be_is_what_its_class_says() -> None:
+    heads = carrier._heads(carrier.needed("scan"))
+    assert {"apache", "haproxy", "nginx", "postfix"} <= set(heads)
+    for name, head in heads.items():
+        kind = services.get(name)
+        assert head == {"process_names": kind.process_names, "traces": kind.traces}
 
 
 def test_a_defect_of_ours_is_told_with_the_module_where_it_is(tmp_path: Path) -> None:
