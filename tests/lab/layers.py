@@ -37,7 +37,7 @@ PACKAGES = {
     Layer.SERVERS: (
         *("lighttpd", "lighttpd-mod-openssl", "caddy", "vsftpd", "postfix", "dovecot-imapd"),
         *("dovecot-pop3d", "tomcat10", "postgresql", "mariadb-server", "slapd", "prosody"),
-        *("libnginx-mod-stream", "libnginx-mod-mail"),
+        *("libnginx-mod-stream", "libnginx-mod-mail", "libtomcat9-java"),
     ),
     Layer.OTHERS: ("exim4-daemon-light", "proftpd-core", "proftpd-mod-crypto"),
     Layer.DEBIAN_11: (

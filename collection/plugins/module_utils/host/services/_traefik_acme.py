@@ -16,7 +16,9 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from . import _keys, _reading
 from . import _keystore_forms as forms
 
-#: Go's names of fields are the same in any case of letters.
+#: Thousands of certificates with their keys.
+LIMIT = 32 * 1024 * 1024
+#: Before version 2 there was one resolver, without a name.
 _VERSION_1 = ""
 
 
@@ -42,7 +44,7 @@ class Store(NamedTuple):
 def read(path: str, reader: _reading.Reader) -> Store:
     """The certificates in a file; never raises for what is in it."""
     try:
-        content = reader.read(path, _reading.CONFIG_LIMIT)
+        content = reader.read(path, LIMIT)
     except _reading.Unreadable as error:
         return Store(path, [], [], (error.kind, "%s: %s" % (path, error.message)))
     text = content.data.decode("utf-8", "replace")
@@ -69,6 +71,7 @@ def _resolvers(whole: Dict[str, Any]) -> List[Tuple[str, Any]]:
 
 
 def _field(data: Any, name: str) -> Any:
+    """A field by its name; to Go the case of letters is the same."""
     if not isinstance(data, dict):
         return None
     return data.get(name, next((one for key, one in data.items() if key.lower() == name.lower()), None))
