@@ -71,7 +71,7 @@ class Found:
         """Every certificate that is left over, folder by folder."""
         visited: Set[str] = set()
         for folder in self._folders():
-            end = _reading.real(folder)
+            end = self.reader.real(folder)
             if end not in visited:
                 visited.add(end)
                 self._report([path for path in self._in_folder(folder) if self._is_new(path)])
@@ -124,7 +124,7 @@ class Found:
 
     def _is_new(self, path: str) -> bool:
         """Whether no other kind has named a file, and it is none that comes with the system."""
-        end = _reading.real(path)
+        end = self.reader.real(path)
         if end in self._named or end in self._seen or end.startswith(_TRUSTED):
             return False
         if end.endswith(_SYSTEMS_OWN) or STAMPED.search(path):
@@ -153,7 +153,7 @@ class Found:
             if candidate is None:
                 continue
             leaf = look.certificates[0] if look.certificates else path
-            place = (os.path.dirname(_reading.real(path)), leaf)
+            place = (os.path.dirname(self.reader.real(path)), leaf)
             if place not in best or _rank(candidate) < _rank(best[place]):
                 best[place] = candidate
 
