@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a socket serves: one TLS handshake, told as facts. Never trusts, never hangs."""
 
+import contextlib
+import errno
 import functools
 import hashlib
 import re
@@ -10,7 +12,7 @@ import socket
 import ssl
 import threading
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from . import openssl, pem, starttls
 from .errors import Refused
@@ -26,6 +28,11 @@ _SIGNATURES = {
     "rsa": "rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512",
     "ec": "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512",
 }
+#: The most handshakes at once with one listener where another protocol comes before TLS: a mail server
+#: counts sessions, ours too, and takes no more than a few (Exim 20, Postfix 50 of one client).
+AT_ONCE = 4
+#: What says that this process or this machine can do no more, and nothing of the server.
+_OWN_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.EADDRNOTAVAIL)
 _ONLY = {"rsa": "ECDHE+aRSA:DHE+aRSA:kRSA", "ec": "ECDHE+aECDSA"}
 
 
@@ -48,7 +55,10 @@ class Endpoint(NamedTuple):
 
 
 class Served(NamedTuple):
-    """What one handshake showed; `error` says why it showed nothing, `reached` whether anybody listens."""
+    """What one handshake showed; `error` says why it showed nothing, `reached` whether anybody listens.
+
+    `turned_away`: too much is asked at once, here or there. That tells nothing of what is served.
+    """
 
     fingerprint: Optional[str]
     protocol: Optional[str]
@@ -57,6 +67,30 @@ class Served(NamedTuple):
     error: Optional[str]
     seconds: float
     reached: bool = True
+    turned_away: bool = False
+
+
+class Turns:
+    """Lets a few at once through to each listener that counts its sessions."""
+
+    def __init__(self, at_once: int = AT_ONCE) -> None:
+        self.at_once = at_once
+        self._gates: Dict[Tuple[str, int], threading.Semaphore] = {}
+
+    @contextlib.contextmanager
+    def turn(self, endpoint: Endpoint, seconds: float) -> Iterator[bool]:
+        """Waits for a turn; whether it came within these seconds."""
+        if endpoint.starttls is None:
+            yield True
+            return
+        place = (endpoint.address, endpoint.port)
+        gate = self._gates.setdefault(place, threading.Semaphore(self.at_once))
+        came = gate.acquire(timeout=max(0.0, seconds))
+        try:
+            yield came
+        finally:
+            if came:
+                gate.release()
 
 
 def listener(text: str, wildcard: str = "127.0.0.1") -> Endpoint:
@@ -170,7 +204,8 @@ def ask(
                     time.monotonic() - start,
                 )
     except (OSError, ValueError, OverflowError) as error:  # ssl.SSLError and socket.timeout are OSErrors
-        return Served(None, None, None, (), _sentence(error), time.monotonic() - start, reached)
+        seconds = time.monotonic() - start
+        return Served(None, None, None, (), _sentence(error), seconds, reached, _is_of_limits(error))
 
 
 def _connected(endpoint: Endpoint, deadline: float) -> socket.socket:
@@ -218,6 +253,13 @@ def _addresses(host: str, port: int, deadline: float) -> List[Any]:
     return list(found[0])
 
 
+def _is_of_limits(error: Exception) -> bool:
+    """Whether too much was asked at once."""
+    if isinstance(error, ssl.SSLError):  # its numbers are OpenSSL's own
+        return False
+    return isinstance(error, starttls.Busy) or getattr(error, "errno", None) in _OWN_LIMITS
+
+
 def _sentence(error: Exception) -> str:
     if isinstance(error, socket.timeout):
         return "no answer in time"
@@ -238,7 +280,7 @@ def ask_for(
         served = ask(endpoint, timeout, key_type, connect_timeout)
         if served.fingerprint is None and served.error is not None and served.error.startswith("TLS"):
             served = _ask_openssl(endpoint, max(0.1, deadline - time.monotonic()), key_type)
-        if served.fingerprint is not None or not served.reached:
+        if served.fingerprint is not None or not served.reached or served.turned_away:
             return served
     return ask(endpoint, max(0.1, deadline - time.monotonic()), None, connect_timeout)
 

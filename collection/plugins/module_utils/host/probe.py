@@ -78,6 +78,7 @@ class _Prober:
         self.names = list(request.get("names") or [])
         self.chain = bool(request.get("chain", True))
         self.wants_stapling = bool(request.get("stapling"))
+        self.turns = handshake.Turns()
 
     def each(self, work: Callable[[Item], Answer], items: Iterable[Item]) -> List[Tuple[Item, Answer]]:
         """The answer for each item, in their order."""
@@ -89,11 +90,12 @@ class _Prober:
 
     def ask(self, question: Question) -> Served:
         """What an endpoint serves, or that there was no time left to ask it."""
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            return Served(None, None, None, (), _LATE, 0.0, False)
-        timeout = min(question.timeout, left)
-        return handshake.ask_for(question.endpoint, question.key_type, timeout, self.connect_timeout)
+        with self.turns.turn(question.endpoint, self.deadline - time.monotonic()):
+            left = self.deadline - time.monotonic()
+            if left <= 0:
+                return Served(None, None, None, (), _LATE, 0.0, False)
+            timeout = min(question.timeout, left)
+            return handshake.ask_for(question.endpoint, question.key_type, timeout, self.connect_timeout)
 
     def result(self, endpoint: Endpoint, served: Served) -> Dict[str, Any]:
         """What an endpoint serves, in the documented form."""

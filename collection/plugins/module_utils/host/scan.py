@@ -13,7 +13,7 @@ distinct chain once, and a binding names its chain by `chain`. The controller's
 `plugin_utils/certificates.complete` makes the contract's form of it.
 """
 
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, List, Optional, Sequence, Set
 
 from . import facts, services
 from .errors import HostError
@@ -46,10 +46,19 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
     about = [_scan(kind, report, 1.0 if kind is kinds[-1] else SHARE) for kind in kinds]
     found = answer(report, dict(facts.gather(), services=[one for one in about if one is not None]))
     if handshakes and found["bindings"]:
+        _look(found, {kind.name: kind.process_names for kind in kinds}, kept)
+    return found
+
+
+def _look(found: Dict[str, Any], process_names: Dict[str, Sequence[str]], seconds: float) -> None:
+    """Asks what is served; what was found arrives also where that cannot be done."""
+    try:
         from . import served  # noqa: PLC0415 - TLS and threads are loaded where there is something to ask
 
-        served.look(found, {kind.name: kind.process_names for kind in kinds}, kept)
-    return found
+        served.look(found, process_names, seconds)
+    except Exception as error:  # noqa: BLE001 - a limit of this process or a defect must not lose the scan
+        message = "what is served was not asked to the end: %s" % _told(error)
+        found["warnings"].append({"file": None, "line": None, "message": message})
 
 
 def _scan(service: Service, report: Report, part: float = 1.0) -> Optional[Dict[str, Any]]:
@@ -80,20 +89,26 @@ def _scan(service: Service, report: Report, part: float = 1.0) -> Optional[Dict[
 
 def _told(error: Exception) -> str:
     """A defect of ours with the places where it happened, the innermost last."""
-    import traceback  # noqa: PLC0415 - loaded where there is something to tell
+    told = "%s: %s" % (type(error).__name__, error)
+    try:
+        import traceback  # noqa: PLC0415 - loaded where there is something to tell
 
-    places = traceback.extract_tb(error.__traceback__)[-3:]
-    where = ", ".join("%s:%s" % (place.filename, place.lineno) for place in places)
-    return "%s: %s (%s)" % (type(error).__name__, error, where)
+        places = traceback.extract_tb(error.__traceback__)[-3:]
+    except (OSError, ImportError):  # no more files can be opened
+        return told
+    return "%s (%s)" % (told, ", ".join("%s:%s" % (place.filename, place.lineno) for place in places))
 
 
 def answer(report: Report, server: Dict[str, Any]) -> Dict[str, Any]:
     """The answer that a report and the facts of a server make."""
     materials = report.materials
-    _agree_on_kinds(report.bindings)
-    for service, listening in report.listening.items():
-        own = [one for one in report.bindings if one["service"] == service]
-        _name_addresses(own, listening, server["addresses"])
+    try:
+        _agree_on_kinds(report.bindings)
+        for service, listening in report.listening.items():
+            own = [one for one in report.bindings if one["service"] == service]
+            _name_addresses(own, listening, server["addresses"])
+    except Exception as error:  # noqa: BLE001 - a defect must not lose the scan
+        report.warning("files and listeners are told as they were found: %s" % _told(error))
     used = {binding["certificate"] for binding in report.bindings}
     warnings = list(report.warnings)
     if report.unsaid:

@@ -7,10 +7,11 @@ Each endpoint is asked once, a few endpoints for each binding, all within a shar
 and only at addresses that are this host's: a virtual address may be another machine's at the moment.
 """
 
+import collections
 import hashlib
 import ssl
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from . import handshake, listening, pem
@@ -21,6 +22,8 @@ EACH = 3.0
 FOR_ONE = 4
 FOR_ALL = 1000
 WORKERS = 8
+#: How long is waited, each time, before who takes no more is asked once more.
+PAUSES = (0.2, 0.5, 1.0)
 _KINDS = (("ec", bytes.fromhex("06072a8648ce3d0201")), ("rsa", bytes.fromhex("06092a864886f70d010101")))
 _NAMES = bytes.fromhex("0603551d11")
 
@@ -42,7 +45,7 @@ def look(found: Dict[str, Any], process_names: Dict[str, Sequence[str]], seconds
     claims = _claims(found)
     questions = _questions(claims, found)
     wanted = list(dict.fromkeys(questions))
-    answers = _ask(wanted[:FOR_ALL], seconds)
+    answers, turned_away = _ask(wanted[:FOR_ALL], seconds)
     holders = listening.Holders()
     for claim, question in zip(claims, questions):
         if question in answers:
@@ -51,9 +54,12 @@ def look(found: Dict[str, Any], process_names: Dict[str, Sequence[str]], seconds
             binding["served"].append(_told(claim, binding, answers[question], holders, own))
     for served in answers.values():
         _keep(found["certificates"], served)
-    if len(answers) < len(wanted):
+    for place, error in sorted(turned_away.items()):
+        _warn(found, "what is shown at %s is not known: %s" % (place, error))
+    missing = len(wanted) - len(answers)
+    if missing and not turned_away:
         told = "%d of %d endpoints were not asked what they show: they are too many for the time"
-        _warn(found, told % (len(wanted) - len(answers), len(wanted)))
+        _warn(found, told % (missing, len(wanted)))
 
 
 def _claims(found: Dict[str, Any]) -> List[Claim]:
@@ -61,8 +67,9 @@ def _claims(found: Dict[str, Any]) -> List[Claim]:
     own = set(found["server"].get("addresses") or ())
     strange: Set[str] = set()
     rows = []
-    for number, binding in enumerate(found["bindings"]):
+    for binding in found["bindings"]:
         binding["served"] = []
+    for number, binding in enumerate(found["bindings"]):
         certificate = found["certificates"].get(binding["certificate"] or "")
         if certificate is not None:
             rows.append(_of_binding(number, binding, certificate["pem"], own, strange))
@@ -114,19 +121,70 @@ def _questions(claims: List[Claim], found: Dict[str, Any]) -> List[Question]:
     return questions
 
 
-def _ask(questions: List[Question], seconds: float) -> Dict[Question, handshake.Served]:
-    """The answers that came in time."""
-    if not questions:
-        return {}
-    deadline = time.monotonic() + seconds
+def _ask(
+    questions: List[Question], seconds: float
+) -> Tuple[Dict[Question, handshake.Served], Dict[str, str]]:
+    """The answers that came in time; and by listener why it, or this process, could take no more."""
+    asker = _Asker(questions, time.monotonic() + seconds)
+    threads = []
+    for _number in range(min(WORKERS, len(questions)) - 1):
+        thread = threading.Thread(target=asker.work, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads: those that there are do it
+            break
+        threads.append(thread)
+    asker.work()
+    for thread in threads:
+        thread.join()
+    return asker.answers, asker.turned_away
 
-    def ask(question: Question) -> Optional[handshake.Served]:
-        left = deadline - time.monotonic()
-        return None if left <= 0 else handshake.ask_for(question[0], question[1], min(EACH, left))
 
-    with ThreadPoolExecutor(max_workers=min(WORKERS, len(questions))) as pool:
-        answers = list(pool.map(ask, questions))
-    return {question: served for question, served in zip(questions, answers) if served is not None}
+class _Asker:
+    """Questions that several threads take one after the other."""
+
+    def __init__(self, questions: List[Question], deadline: float) -> None:
+        self.waiting = collections.deque(questions)
+        self.deadline = deadline
+        self.turns = handshake.Turns()
+        self.answers: Dict[Question, handshake.Served] = {}
+        self.turned_away: Dict[str, str] = {}
+
+    def work(self) -> None:
+        while self._left() > 0:
+            try:
+                question = self.waiting.popleft()
+            except IndexError:
+                return
+            try:
+                self._ask(question)
+            except Exception as error:  # noqa: BLE001 - one question must not end those after it
+                self.turned_away[question[0].listener()] = "%s: %s" % (type(error).__name__, error)
+
+    def _left(self) -> float:
+        return self.deadline - time.monotonic()
+
+    def _ask(self, question: Question) -> None:
+        """Asks, and asks again for a while where too much is asked at once."""
+        error = None
+        for pause in PAUSES:
+            served = self._in_turn(question)
+            if served is None:
+                break
+            if not served.turned_away:
+                self.answers[question] = served
+                return
+            error = served.error
+            time.sleep(min(pause, max(0.0, self._left())))
+        if error is not None:
+            self.turned_away[question[0].listener()] = error
+
+    def _in_turn(self, question: Question) -> Optional[handshake.Served]:
+        """What is served; None where the turn did not come in time."""
+        with self.turns.turn(question[0], self._left()) as came:
+            if not came or self._left() <= 0:
+                return None
+            return handshake.ask_for(question[0], question[1], min(EACH, self._left()))
 
 
 def _told(

@@ -22,6 +22,10 @@ class Declined(OSError):
     """The server does not begin TLS here; the text says what it answered."""
 
 
+class Busy(Declined):
+    """The server has too many sessions already (RFC 5321 §4.2.3, RFC 959 §4.2): ask again later."""
+
+
 class _Dialogue:
     """A connection with a deadline; what was received and not yet used stays in it."""
 
@@ -95,6 +99,8 @@ class _Dialogue:
 
 def _declined(what: str, answer: bytes) -> Declined:
     told = answer[:200].decode("utf-8", "backslashreplace")
+    if answer.startswith(b"421"):
+        return Busy("asked too often: the server answers %s with %r" % (what, told))
     return Declined("the server does not begin TLS: it answers %s with %r" % (what, told))
 
 
