@@ -42,6 +42,10 @@ bench: install ## Measures one thing against another in one run, as a ratio (B=i
 fuzz: .venv/.made ## Reads 100,000 mutated certificates and 50,000 mutated configurations (F="--seed 1f2e" brings a run back)
 	@PYTHONPATH=playbooks/collections $(BIN)/python -m tests.fuzz $(F)
 
+.PHONY: torture
+torture: install ## Every fault that we know at every step, and prints a scoreboard (T="--faults --seed 1f2e" chooses)
+	@PYTHONPATH=playbooks/collections $(BIN)/python -m tests.torture $(T)
+
 .PHONY: lock
 lock: ## Resolves the dependencies anew into requirements.lock
 	@uv pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -o requirements.lock

@@ -159,6 +159,8 @@ class Proxy:
     finalized: bytes = b""
     #: How many nonces were judged, and how much of a huge body was taken.
     nonces: int = 0
+    #: How many orders the CA has made.
+    orders: int = 0
     sent: int = 0
     port: int = 0
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -256,6 +258,8 @@ class Proxy:
     def answered(self, step: Step, answer: Answer) -> None:
         """Arms the faults of the steps that a client goes on to."""
         proved = b'"status": "valid"' in answer.body
+        with self._lock:
+            self.orders += step is Step.NEW_ORDER and answer.status == 201
         then = {after for after, before in _BEFORE.items() if before is step}
         self._arm(then if proved else then - {Step.FINALIZE})
 
@@ -343,5 +347,5 @@ class _Handler(BaseHTTPRequestHandler):
 
     @override
     def finish(self) -> None:
-        with suppress(OSError, ValueError):
+        with self.request, suppress(OSError, ValueError):  # what TLS was put around is not the server's
             super().finish()

@@ -15,13 +15,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.authority import pem_of_key
-from tests.lab.proxy import Proxy, Step
+from tests.lab.proxy import Proxy
 
 if TYPE_CHECKING:
     from tests.lab.lab import Lab
 
 HOST_FOLDER = "/var/lib/notafter"
 _PYTHON = ["/usr/bin/python3", "-I", "-S", "-B", "-"]
+FIRST_NAME = "t1.lab.test"  #: what is replaced must have a name of what replaces it
 _numbers = count(1)
 
 
@@ -32,6 +33,8 @@ class Issuer:
     lab: Lab
     account_key: str = ""
     account_path: str = ""
+    first: str = ""  #: the certificate that the registration brought, for orders that replace one
+    first_root: str = ""  #: and the root that it leads to
 
     @classmethod
     def on(cls, lab: Lab) -> Issuer:
@@ -41,9 +44,11 @@ class Issuer:
         host.run(["dpkg", "-i", "/root/acme.deb"])
         issuer = cls(lab, pem_of_key(ec.generate_private_key(ec.SECP256R1())))
         with Proxy.before(lab) as proxy:
-            ended = Attempt(issuer).run(proxy)
+            ended = Attempt(issuer, more={"replaces": None}).run(proxy)
             if "account" not in ended.result:
                 raise AssertionError(f"the lab's own CA does not sign: {ended.result}")
+            issuer.first = ended.result["certificate"]["pem"]
+            issuer.first_root = lab.ca.issuing_root_pem()
             issuer.account_path = re.sub(r"^https://[^/]+", "", ended.result["account"]["url"])
         return issuer
 
@@ -79,7 +84,7 @@ class Attempt:
 
     def __post_init__(self) -> None:
         self.name = f"torture-{self.number}"
-        self.names = [f"t{self.number}.lab.test"]
+        self.names = [FIRST_NAME if "replaces" in self.more else f"t{self.number}.lab.test"]
         self.key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([x509.DNSName(name) for name in self.names])
         request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
@@ -120,14 +125,13 @@ class Attempt:
         }
 
     def secrets(self) -> list[str]:
-        """What must be in no output: the body of each key, and the DNS secret."""
-        lab = self.issuer.lab
+        """What must be in no output: a part of each key, and the DNS secret."""
         keys = [pem_of_key(self.key), self.issuer.account_key]
-        return ["".join(key.splitlines()[1:-1])[:40] for key in keys] + [
-            lab.dns.variables["KNOT_KEY"].split()[-1]
-        ]
+        bodies = ["".join(key.splitlines()[1:-1])[40:100] for key in keys]
+        return [*bodies, self.issuer.lab.dns.variables["KNOT_KEY"].split()[-1]]
 
-
-def orders(proxy: Proxy) -> int:
-    """How many orders a proxy's client has asked for."""
-    return proxy.count(Step.NEW_ORDER)
+    def left_on_host(self) -> list[str]:
+        """The files of this attempt that still lie on the issuer, by name."""
+        folder = f"{HOST_FOLDER}/attempts/{self.name}"
+        found = self.issuer.lab.hosts["issuer"].run(["find", folder, "-type", "f"])
+        return [line.rpartition("/")[2] for line in found.stdout.split()]

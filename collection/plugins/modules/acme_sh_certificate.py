@@ -52,6 +52,8 @@ options:
     description:
       - C(directory) is the ACME directory URL.
       - C(bundle) is the path, on the controller, of the PEM file that the HTTPS of the CA is checked with.
+      - C(root) is the path, on the controller, of a PEM file with the root that what the CA signs must lead to.
+        Without it any chain will do, but one there must be.
       - C(email) is the contact of the account.
     type: dict
     required: true
@@ -75,6 +77,9 @@ options:
   replaces:
     description: The certificate (PEM) that the new one replaces (RFC 9773).
     type: str
+  minimum_validity:
+    description: Seconds that the new certificate must be valid for. One that ends sooner is refused.
+    type: int
   timeout:
     description: Seconds after which acme.sh is ended.
     type: int

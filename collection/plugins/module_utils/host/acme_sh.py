@@ -16,40 +16,17 @@ import re
 import shutil
 import subprocess
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
-from . import commands, pem, state
+from . import commands, pem, state, talk
 from .errors import HostError
+from .failure import Failure, classify
 from .order import Order
+from .talk import Talk
 
 PLACES = ("/usr/share/acme.sh/acme.sh", "/usr/bin/acme.sh", "/root/.acme.sh/acme.sh", "/opt/acme.sh/acme.sh")
 OLDEST = (3, 1, 4)
 POLL = 0.2
-_CURL = {
-    "6": "its name does not resolve",
-    "7": "it refuses the connection",
-    "28": "it does not answer in time",
-    "35": "the TLS handshake fails",
-    "60": "its TLS certificate is not trusted; give the CA's own root as `bundle`",
-}
-
-
-class Failure(NamedTuple):
-    """Why an attempt ended without a certificate; the classes are in contracts.md §2."""
-
-    failure_class: str
-    message: str
-    type: Optional[str] = None
-    identifier: Optional[str] = None
-    retry_after: Optional[int] = None
-    order_refused: bool = False
-
-    def as_result(self) -> Dict[str, Any]:
-        """The documented form."""
-        result = dict(self._asdict())
-        result["class"] = result.pop("failure_class")
-        del result["order_refused"]
-        return result
 
 
 def program(wish: Optional[str] = None) -> str:
@@ -80,6 +57,7 @@ class Home:
         self.path = state.directory("attempts", attempt)
         self.config = os.path.join(self.path, "home")
         self.output = os.path.join(self.path, "output")
+        self.talk = os.path.join(self.config, "talk")
 
     def _domain(self, order: Order) -> str:
         return os.path.join(self.config, "certificates", order.names[0])
@@ -213,6 +191,10 @@ def sign(home: Home, acme_sh: str, order: Order, lock_handle: int) -> Optional[F
     The child inherits the attempt's lock, so that nobody starts a second one beside it even
     when this program is killed; its output goes to a file, so that it need not die with us.
     """
+    environment = commands.environment({"HOME": home.path, "TMPDIR": home.path})
+    before_curl = talk.stand_between(home.talk, order.directory, order.timeout)
+    if before_curl is not None:
+        environment["PATH"] = "%s:%s" % (before_curl, environment["PATH"])
     with open(home.output, "wb") as output:
         process = subprocess.Popen(
             home.command(acme_sh, order),
@@ -220,31 +202,67 @@ def sign(home: Home, acme_sh: str, order: Order, lock_handle: int) -> Optional[F
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=home.path,
-            env=commands.environment({"HOME": home.path, "TMPDIR": home.path}),
+            env=environment,
             start_new_session=True,
             pass_fds=(lock_handle,),
         )
     _put(os.path.join(home.path, "process"), b"%d" % process.pid)
-    deadline = time.monotonic() + order.timeout
-    hopeless = False
-    while process.poll() is None and not hopeless and time.monotonic() < deadline:
+    watch = _Watch(home, order.timeout)
+    while process.poll() is None and not watch.is_hopeless():
         time.sleep(POLL)
-        hopeless = b"Cannot init API for" in _said(home)  # it would go on for 100 silent seconds
-    late = process.poll() is None and not hopeless
+    ended = process.poll() is not None
     commands.end_group(process.pid)
     code = process.wait()
     state.failpoint("signed")
     if code == 0:
         return None
-    text = _said(home).decode("utf-8", "backslashreplace")
-    for value in order.dns_variables.values():
-        if len(value) > 3:
-            text = text.replace(value, "[hidden]")
-    if late:
+    text = _hidden(_said(home).decode("utf-8", "backslashreplace"), order)
+    failure = classify(text, _talk(home), order.directory)
+    return failure if ended else watch.ended_by_us(failure)
+
+
+class _Watch:
+    """Looks on while acme.sh runs, and sees when nothing good can come of it any more."""
+
+    def __init__(self, home: Home, timeout: float) -> None:
+        self._home = home
+        self._timeout = timeout
+        self._deadline = time.monotonic() + timeout
+        self._waits = 0
+        self._why: Optional[str] = None
+        self._retry_after: Optional[int] = None
+
+    def is_hopeless(self) -> bool:
+        """Whether to end it: it would be late, or it would go on asking a CA that cannot or will not."""
+        left = self._deadline - time.monotonic()
+        said = _said(self._home)
+        waits = _WAITS.findall(said)
+        new, self._waits = waits[self._waits :], len(waits)
+        longest = max([int(seconds) for seconds in new] or [0])
+        if longest > talk.LONGEST_WAIT:
+            self._why, self._retry_after = "the CA wants to be asked again in %d s" % longest, longest
+        elif left <= longest:
+            self._why = "acme.sh did not end within %d s" % self._timeout
+        elif said.count(b"Could not get nonce") > (0 if talk.left_alone(self._home.talk) else 2):
+            self._why = "the CA gives no nonce"
+        else:  # without a directory it would go on for 100 silent seconds
+            return b"Cannot init API for" in said or b"Sleeping for 10 seconds and retrying." in said
+        return True
+
+    def ended_by_us(self, failure: Failure) -> Failure:
+        """The failure of an acme.sh that did not end by itself; what the CA itself has said comes first."""
+        if self._why is None or failure.type is not None or failure.failure_class == "rate_limited":
+            return failure
         return Failure(
-            "ca_unavailable", "acme.sh did not end within %d s; it said: %s" % (order.timeout, _last(text))
+            "ca_unavailable",
+            "%s; %s" % (self._why, failure.message),
+            None,
+            None,
+            failure.retry_after if self._retry_after is None else self._retry_after,
         )
-    return classify(text, _headers(home), order.directory)
+
+
+_WAITS = re.compile(rb"Sleeping for ([0-9]{1,9}) seconds")
 
 
 def _said(home: Home) -> bytes:
@@ -252,102 +270,20 @@ def _said(home: Home) -> bytes:
         return stream.read(4 * 1024 * 1024)
 
 
-def _headers(home: Home) -> str:
+def _hidden(text: str, order: Order) -> str:
+    for value in order.dns_variables.values():
+        if len(value) > 3:
+            text = text.replace(value, "[hidden]")
+    return text
+
+
+def _talk(home: Home) -> Talk:
+    """What the CA was asked; where acme.sh asked by wget, only the last answer is known."""
+    found = talk.record(home.talk)
+    if found.entries:
+        return found
     try:
         with open(os.path.join(home.config, "http.header"), encoding="latin-1") as stream:
-            return stream.read(65536)
+            return Talk([talk.answered(stream.read(65536))])
     except OSError:
-        return ""
-
-
-def _last(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines()]
-    told = [line for line in lines if line and not line.startswith(("Please add '--debug'", "See: "))]
-    return "; ".join(told[-3:])[:500] or "nothing"
-
-
-def _retry_after(headers: str) -> Optional[int]:
-    """Seconds until the CA wants to be asked again (RFC 9110 §10.2.3: seconds or a date)."""
-    match = re.search(r"^retry-after:\s*(.+?)\s*$", headers, re.IGNORECASE | re.MULTILINE)
-    if match is None:
-        return None
-    if match.group(1).isdigit():
-        return int(match.group(1))
-    from email.utils import mktime_tz, parsedate_tz  # noqa: PLC0415 - rarely needed, costs 10 ms
-
-    date = parsedate_tz(match.group(1))
-    return max(0, int(mktime_tz(date) - time.time())) if date else None
-
-
-_TYPE = re.compile(r'"type":\s*"(?P<type>urn:ietf:params:acme:error:(?P<name>[A-Za-z]+))"')
-_DETAIL = re.compile(r'"detail":\s*"(?P<detail>(?:[^"\\]|\\.)*)"')
-_CHALLENGE = re.compile(
-    r"(?P<name>[A-Za-z0-9*._-]+): Invalid status[.,] Verification error(?: details)?: ?(?P<detail>.*)"
-)
-_CLASSES = {
-    "rateLimited": "rate_limited",
-    "caa": "caa",
-    "rejectedIdentifier": "rejected_identifier",
-    "unsupportedIdentifier": "rejected_identifier",
-    "accountDoesNotExist": "account",
-    "externalAccountRequired": "account",
-    "userActionRequired": "account",
-    "invalidContact": "account",
-    "unsupportedContact": "account",
-    "unauthorized": "account",
-    "serverInternal": "ca_unavailable",
-    "badCSR": "invalid_request",
-    "badPublicKey": "invalid_request",
-    "malformed": "invalid_request",
-    "invalidProfile": "invalid_request",
-    "connection": "challenge_failed",
-    "dns": "challenge_failed",
-    "tls": "challenge_failed",
-    "incorrectResponse": "challenge_failed",
-}
-_SAID = (
-    ("Error adding TXT record", "dns_provider"),
-    ("Cannot find DNS API hook", "dns_provider"),
-    ("Error loading file", "dns_provider"),
-    ("registering account", "account"),
-    ("Account registration error", "account"),
-    ("Cannot make POST request", "ca_unavailable"),
-    ("Giving up sending to CA server", "ca_unavailable"),
-    ("Cannot connect to", "ca_unavailable"),
-)
-
-
-def classify(text: str, headers: str, directory: str) -> Failure:
-    """What acme.sh's words and the last response mean: the class, the CA's own problem, when again."""
-    busy = re.match(r"HTTP/[0-9.]+ (429|503)\b", headers) is not None
-    retry_after = _retry_after(headers) if busy else None  # a poll's Retry-After is none of ours
-    problem = _TYPE.search(text)
-    detail = _DETAIL.search(text)
-    challenge = _CHALLENGE.search(text)
-    if challenge:
-        told = challenge.group("detail").strip()
-        caa = "CAA record" in told or (problem is not None and problem.group("name") == "caa")
-        sentence = "%s: %s" % (challenge.group("name"), told or "the CA gave no detail")
-        kind = problem.group("type") if problem else None
-        return Failure(
-            "caa" if caa else "challenge_failed", sentence, kind, challenge.group("name"), retry_after
-        )
-    if problem:
-        name = problem.group("name")
-        sentence = detail.group("detail") if detail else _last(text)
-        refused = "Error creating new order" in text
-        return Failure(
-            _CLASSES.get(name, "internal"), sentence, problem.group("type"), None, retry_after, refused
-        )
-    if "Cannot init API for" in text or " 503" in headers[:40]:
-        curl = re.search(r"error code: ([0-9]+)", text)
-        why = _CURL.get(curl.group(1), "curl says %s" % curl.group(1)) if curl else "it gave no directory"
-        return Failure(
-            "ca_unavailable", "the CA %s cannot be used: %s" % (directory, why), None, None, retry_after
-        )
-    if " 429" in headers[:40]:
-        return Failure("rate_limited", _last(text), None, None, retry_after)
-    for words, failure_class in _SAID:
-        if words in text:
-            return Failure(failure_class, _last(text), None, None, retry_after)
-    return Failure("internal", "acme.sh gave up: %s" % _last(text), None, None, retry_after)
+        return found

@@ -24,7 +24,7 @@ _STEERING = (
     *("NODE_", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "SYSTEMD_", "DBUS_"),
 )
 _KEPT = ("PATH", "LC_ALL", "IFS", "ENV", "BASH_ENV", "SHELLOPTS", "BASHOPTS", "PS4", "LOCPATH", "NLSPATH")
-_SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Result(NamedTuple):
@@ -49,7 +49,7 @@ def environment(extra: Optional[Dict[str, str]] = None) -> Dict[str, str]:
     Of `extra` is left out what would make root's programs load what is not root's.
     """
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    kept["PATH"] = _SEARCH_PATH
+    kept["PATH"] = SEARCH_PATH
     kept["LC_ALL"] = "C"
     told = (extra or {}).items()
     kept.update({name: value for name, value in told if name not in _KEPT and not name.startswith(_STEERING)})

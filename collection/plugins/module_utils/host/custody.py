@@ -131,6 +131,12 @@ def promote(name: str, attempt: str, certificate: str, chain: str) -> None:
         shutil.rmtree(pending, ignore_errors=True)
 
 
+def forget(name: str, attempt: str) -> None:
+    """Drops the open request of an attempt, and its key: nothing that counts was signed for it."""
+    with _lock(name):
+        shutil.rmtree(os.path.join(_directory(name), "pending", attempt), ignore_errors=True)
+
+
 def _public(kind: str, text: str) -> bytes:
     """The public key of a private key or a certificate, as openssl writes it."""
     argv = ["openssl", "pkey", "-pubout"] if kind == "pkey" else ["openssl", "x509", "-noout", "-pubkey"]

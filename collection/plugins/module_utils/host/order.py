@@ -74,6 +74,11 @@ def checked_names(names: Any) -> List[str]:
     return [_require(_NAME, name, "DNS name (lower case, internationalised names as xn--)") for name in names]
 
 
+def checked_attempt(attempt: Any) -> str:
+    """The name of an attempt; raises Refused when it is none."""
+    return _require(_TOKEN, attempt, "name for an attempt")
+
+
 def checked(request: Dict[str, Any]) -> Order:
     """The order in a request; raises Refused naming the first value that is not fit."""
     names = checked_names(request.get("names"))
@@ -85,7 +90,7 @@ def checked(request: Dict[str, Any]) -> Order:
         raise Refused("invalid_request", "the request carries no PEM CSR")
     ca = request.get("ca") or {}
     return Order(
-        attempt=_require(_TOKEN, request.get("attempt"), "name for an attempt"),
+        attempt=checked_attempt(request.get("attempt")),
         names=names,
         csr=csr,
         directory=_require(_URL, ca.get("directory"), "ACME directory URL (https only)"),

@@ -12,7 +12,7 @@ from typing import Any, Dict
 
 from .errors import HostError
 
-OPERATIONS = ("answer", "bundle", "deploy", "probe", "request", "scan", "sign")
+OPERATIONS = ("answer", "bundle", "deploy", "keep", "probe", "request", "scan", "sign")
 BEGIN = "-----BEGIN NOTAFTER ANSWER-----"
 END = "-----END NOTAFTER ANSWER-----"
 

@@ -11,9 +11,10 @@ import time
 from contextlib import ExitStack
 from typing import Any, Dict, Optional, Tuple
 
-from . import accounts, acme_sh, commands, custody, pem, state
-from .acme_sh import Failure, Home
+from . import accounts, acme_sh, commands, pem, state
+from .acme_sh import Home
 from .errors import Busy, HostError, Refused
+from .failure import Failure
 from .order import Order, checked
 
 FORGET_AFTER = 30 * 86400
@@ -37,8 +38,6 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
                 answer["account"] = _attempt(held, home, order, request, handle)
                 signed = _finished(home, order)
             answer["certificate"] = _certificate(signed)
-            if request.get("custody"):
-                custody.promote(request["custody"], order.attempt, signed[0], signed[1])
             state.failpoint("before-answer")
         except _Failed as failed:
             answer["failure"] = failed.failure.as_result()
@@ -100,7 +99,7 @@ def _attempt(
         failure is not None
         and failure.order_refused
         and order.replaces
-        and failure.failure_class != "rate_limited"
+        and failure.failure_class not in ("rate_limited", "ca_unavailable")
     ):
         # Some CAs refuse the whole order for what it says to replace (RFC 9773 §5): it is asked for
         # without. No order was made, so none is made twice.
@@ -122,7 +121,8 @@ def _asked(
 def _finished(home: Home, order: Order) -> Tuple[str, str]:
     signed = home.finished(order)
     if signed is None:
-        raise _Failed(Failure("wrong_certificate", "acme.sh ended well but left no certificate for the CSR"))
+        told = "what the CA sent is a certificate for another key than the request's, or none"
+        raise _Failed(Failure("wrong_certificate", told))
     return signed
 
 

@@ -1,0 +1,134 @@
+"""C1-C4, C6, C10-C13: whatever the CA does, an attempt ends in time, rightly named, and harms nothing.
+
+`make torture` has every fault at every step; here is each row of the catalogue once, and a random sample.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab import proxy_faults as kinds
+from tests.lab.image import install
+from tests.lab.lab import Lab
+from tests.lab.proxy import Fault, Proxy, Step
+from tests.torture import faults, matrix
+from tests.torture.attempt import Attempt, Issuer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.lab.proxy import Kind
+
+SAMPLE = 4
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[Issuer]:
+    """acme.sh on a host of its own."""
+    install(say=lambda _: None)
+    with Lab.up(f"f{os.getpid()}-faults", faults.FLEET) as lab:
+        yield Issuer.on(lab)
+
+
+def cases(*wanted: tuple[Kind, Step]) -> list[matrix.Case]:
+    """The matrix's cases for these, which say how they must end."""
+    found = {(case.fault.kind, case.fault.step): case for case in matrix.cases()}
+    return [found[kind, step] for kind, step in wanted]
+
+
+def judged(issuer: Issuer, wanted: list[matrix.Case]) -> dict[str, list[str]]:
+    """What is wrong with each of them; nothing is in it when all is right."""
+    return {
+        f"{verdict.case}: {verdict.ended.result.get('failure')}": verdict.wrong
+        for verdict in faults.run(issuer, wanted)
+        if verdict.wrong
+    }
+
+
+def test_c1_a_ca_that_wants_to_be_left_alone_is_and_until_when_is_kept(issuer: Issuer) -> None:
+    limits = (kinds.RATE_LIMITED, kinds.RATE_LIMITED_DATE, kinds.RATE_LIMITED_SILENT, kinds.RATE_LIMITED_HTML)
+    wanted = [*((kind, Step.NEW_ORDER) for kind in limits), (kinds.RATE_LIMITED, Step.NEW_NONCE)]
+    assert judged(issuer, cases(*wanted)) == {}
+
+
+def test_c2_a_ca_that_does_not_answer_rightly_costs_neither_time_nor_memory(issuer: Issuer) -> None:
+    wanted = [
+        (kinds.OVERLOADED_LONG, Step.DIRECTORY),
+        (kinds.REFUSED, Step.DIRECTORY),
+        (kinds.RESET_IN_BODY, Step.NEW_ORDER),
+        (kinds.SLOW, Step.NEW_ORDER),
+        (kinds.HUGE, Step.NEW_ORDER),
+        (kinds.TLS_GARBAGE, Step.NEW_ORDER),
+    ]
+    assert judged(issuer, cases(*wanted)) == {}
+
+
+def test_c2_half_of_an_answer_is_no_certificate(issuer: Issuer) -> None:
+    assert judged(issuer, cases((kinds.RESET_IN_BODY, Step.CERTIFICATE))) == {}
+
+
+def test_c3_a_ca_that_refuses_most_nonces_is_asked_again(issuer: Issuer) -> None:
+    wanted = [(kinds.BAD_NONCE_OFTEN, Step.FINALIZE), (kinds.BAD_NONCE_MOSTLY, Step.NEW_ORDER)]
+    assert judged(issuer, cases(*wanted)) == {}
+
+
+def test_c4_an_order_that_is_processed_for_ever_is_left_and_one_more_is_made_at_most(issuer: Issuer) -> None:
+    (case,) = cases((kinds.PROCESSING_LONG, Step.FINALIZE))
+    attempt = Attempt(issuer)
+    with Proxy.before(issuer.lab, case.fault) as proxy:
+        ended = attempt.run(proxy)
+    assert (ended.outcome, ended.result["failure"]["retry_after"]) == ("ca_unavailable", 86400)
+    assert ended.seconds < attempt.timeout, "it does not sit the time out"
+    with Proxy.before(issuer.lab) as proxy:
+        assert attempt.run(proxy).outcome == "signed"
+        assert proxy.orders <= 1
+
+
+def test_c6_a_wrong_certificate_is_refused_with_the_reason(issuer: Issuer) -> None:
+    wrong = (kinds.OTHER_KEY, kinds.OTHER_NAME, kinds.SHORT_LIFE, kinds.CHAIN_MISSING)
+    assert judged(issuer, cases(*((kind, Step.CERTIFICATE) for kind in wrong))) == {}
+
+
+def test_c10_renewal_information_that_is_none_keeps_nothing_from_being_renewed(issuer: Issuer) -> None:
+    assert judged(issuer, cases((kinds.ARI_FAR, Step.RENEWAL_INFO))) == {}
+
+
+def test_c11_a_ca_that_knows_of_another_successor_is_asked_without_one(issuer: Issuer) -> None:
+    replaced = Fault(kinds.REPLACED, Step.NEW_ORDER, 1)
+    with Proxy.before(issuer.lab, replaced) as proxy:
+        ended = Attempt(issuer, more={"replaces": issuer.first}).run(proxy)
+        assert (ended.outcome, proxy.count(Step.NEW_ORDER), proxy.orders) == ("signed", 2, 1)
+
+
+@pytest.mark.parametrize("step", [Step.FINALIZE, Step.CERTIFICATE])
+def test_c12_when_the_answer_is_lost_the_next_try_makes_one_version(issuer: Issuer, step: Step) -> None:
+    attempt = Attempt(issuer)
+    with Proxy.before(issuer.lab, Fault(kinds.LOST, step)) as proxy:
+        assert attempt.run(proxy).outcome == "ca_unavailable"
+        assert proxy.orders == 1
+    with Proxy.before(issuer.lab) as proxy:
+        signed = attempt.run(proxy)
+        found = attempt.run(proxy)
+        assert proxy.orders <= 1
+    assert signed.outcome == "signed"
+    assert found.result["certificate"] == signed.result["certificate"]
+    assert not found.result["changed"]
+
+
+def test_c13_a_ca_that_moved_or_is_somebody_else_is_told(issuer: Issuer) -> None:
+    wanted = [(kinds.MOVED, Step.DIRECTORY), (kinds.TLS_UNTRUSTED, Step.DIRECTORY)]
+    assert judged(issuer, cases(*wanted)) == {}
+
+
+def test_goal_k_a_random_sample_of_faults_and_steps_ends_as_it_must(issuer: Issuer) -> None:
+    seed = random.getrandbits(32)
+    print(f"seed {seed:x}: python -m tests.torture --faults --seed {seed:x} --size {SAMPLE}")
+    assert judged(issuer, faults.sample(seed, SAMPLE)) == {}
+
+
+def test_every_fault_of_the_proxy_has_its_case() -> None:
+    assert matrix.kinds_missing() == set()
