@@ -100,14 +100,15 @@ sys.stderr.write(json.dumps({"seconds": seconds, "megabytes": own.ru_maxrss // 1
 #: The controller's half, in a process of its own so that its memory can be told.
 COMPLETE = """
 import datetime, json, resource, sys
-from ansible_collections.notafter.tls.plugins.plugin_utils import certificates
+from ansible_collections.notafter.tls.plugins.plugin_utils import bounds, certificates
 raw = json.load(sys.stdin)
 before = resource.getrusage(resource.RUSAGE_SELF)
-result = certificates.complete(raw, datetime.datetime.now(datetime.timezone.utc))
+pages = bounds.pages(certificates.complete(raw, datetime.datetime.now(datetime.timezone.utc)))
 after = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps({
     "seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-    "megabytes": after.ru_maxrss // 1024, "size": len(str(result)), "left_out": result.get("left_out", 0),
+    "megabytes": after.ru_maxrss // 1024, "size": sum(map(bounds.size, pages)), "pages": len(pages),
+    "left_out": pages[0].get("left_out", 0),
 }))
 """
 
@@ -129,7 +130,7 @@ def measure(host: LabHost, kind: str) -> str:
         f"{len(raw['bindings']):6} bindings  host {costs['seconds']:6.2f} s {costs['megabytes']:4} MiB"
         f"  answer {len(done.stdout) / 1e6:5.1f} MB  controller {controller['seconds']:6.2f} s"
         f" {controller['megabytes']:4} MiB  result {controller['size'] / 1e6:.2f} MB"
-        f" ({controller['left_out']} left out)"
+        f" on {controller['pages']} pages ({controller['left_out']} left out)"
     )
 
 

@@ -16,6 +16,8 @@ description:
   - Asks each server for its effective configuration, falls back to reading its files, and reports every place where a certificate
     is configured, with file and line, names, listeners and problems. What cannot be resolved is reported as such.
   - Also returns facts about the host. Changes nothing.
+  - A host with so many certificates that Ansible would let no callback see the result is told in pages. The first says
+    that there are more (RV(page), RV(more_pages)); the role C(notafter.tls.scan) takes them all. To do so without it, see O(page).
 attributes:
   check_mode:
     description: Can run in C(check_mode) and tell what it would do without doing it.
@@ -47,6 +49,15 @@ options:
       - What a place is (a configuration, a folder, a glob of files) is said on the page of the kind in C(docs/services).
     type: dict
     default: {}
+  page:
+    description:
+      - One of RV(more_pages). Nothing is scanned then; that page of the last scan of this host is returned.
+      - A page waits on the controller until it was taken, the host is scanned again, or the run ends.
+        All other options are without meaning.
+    type: str
+seealso:
+  - plugin: notafter.tls.scan_pages
+    plugin_type: lookup
 """
 
 EXAMPLES = r"""
@@ -59,6 +70,11 @@ EXAMPLES = r"""
     paths:
       nginx: [/www/server/nginx/conf/nginx.conf]
       files: [/srv/*/tls/*.pem]
+
+- name: Take the further pages of a host with thousands of certificates
+  notafter.tls.certificate_scan_info:
+    page: "{{ item }}"
+  loop: "{{ query('notafter.tls.scan_pages') }}"
 """
 
 RETURN = r"""
@@ -86,10 +102,25 @@ chains:
   type: dict
   sample: {"0a1b": "-----BEGIN CERTIFICATE-----"}
 left_out:
-  description: How many bindings had no room in the result; they may be the missing ones.
-  returned: when the result was cut
+  description:
+    - How many bindings had no room in any page; they may be the missing ones. That is so for a single binding that is
+      larger than a page, and for what would come after 200 pages.
+  returned: on the first page, when something was cut
   type: int
   sample: 3
+page:
+  description:
+    - Which part of the scan this is (C(number) of C(of), from 1), and by which name the parts of one scan know each other.
+      Each has all of RV(server), and the certificates and chains that its own bindings need.
+  returned: when one result cannot hold the scan
+  type: dict
+  sample: {"scan": "0123456789abcdef0123456789abcdef", "number": 1, "of": 12}
+more_pages:
+  description: What O(page) takes, for each further page.
+  returned: on the first page, when one result cannot hold the scan
+  type: list
+  elements: str
+  sample: ["fedcba9876543210fedcba9876543210-2"]
 unresolved:
   description: What could not be read or resolved, with C(file), C(line) and C(message).
   returned: success

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import typing as t
 
-from .bounds import RESULT_LIMIT, bounded
 from .difference import differences
 from .parsed import Parsed, Problem, covers, pem_of, problem, public_key_of, split, text_of
 
@@ -17,7 +16,7 @@ if t.TYPE_CHECKING:
 
 _NAMED = 5
 
-__all__ = ["RESULT_LIMIT", "Parsed", "bounded", "check_bundle", "complete", "covers", "describe", "split"]
+__all__ = ["Parsed", "check_bundle", "complete", "covers", "describe", "split"]
 
 
 def describe(pem: str | bytes) -> dict[str, t.Any]:
@@ -96,7 +95,7 @@ def complete(found: t.Mapping[str, t.Any], now: datetime.datetime) -> dict[str, 
     told_apart = differences(bindings, parsed, _table(found, "server"))
     for binding, difference in zip(bindings, told_apart, strict=True):
         binding["problems"] += [difference] if difference is not None else []
-    result = {
+    return {
         "server": dict(_table(found, "server")),
         "bindings": bindings,
         "certificates": {
@@ -110,7 +109,6 @@ def complete(found: t.Mapping[str, t.Any], now: datetime.datetime) -> dict[str, 
         },
         "warnings": told,
     }
-    return bounded(result)
 
 
 def _parsed(found: t.Mapping[str, t.Any]) -> dict[str, Parsed]:
@@ -149,7 +147,9 @@ def _ended(chain: list[Parsed], now: datetime.datetime) -> list[Problem]:
 
 
 def _is_linked(leaf: Parsed, chain: list[Parsed]) -> bool:
-    return leaf.certificate is None or leaf.self_signed() or any(one.issued(leaf) for one in chain)
+    if leaf.certificate is None or any(one.identified_by(leaf) for one in chain):
+        return True
+    return leaf.self_signed() or any(one.issued(leaf) for one in chain)
 
 
 def _fill_names(bindings: list[dict[str, t.Any]], parsed: t.Mapping[str, Parsed]) -> list[dict[str, t.Any]]:

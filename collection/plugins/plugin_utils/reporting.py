@@ -27,6 +27,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "chains",
         "unresolved",
         "left_out",
+        "page",
         "skipped",
         "msg",
     ),

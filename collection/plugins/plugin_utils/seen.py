@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .certificates import RESULT_LIMIT, describe
+from .bounds import RESULT_LIMIT
+from .certificates import describe
 
 Row = dict[str, t.Any]
 _FIELDS = ("names", "subject", "issuer", "serial", "not_before", "not_after", "key_type", "error")

@@ -109,9 +109,22 @@ class FoundCertificate:
     chain_pem: str
 
 
+#: No scan has more pages than these, whoever claims it.
+MOST_PAGES = 200
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which part of a large scan a result is; `scan` is the name by which the parts know each other."""
+
+    scan: str
+    number: int
+    of: int
+
+
 @dataclass(frozen=True)
 class Scanned:
-    """What one host's scan found; a partial one says nothing about what is not in it."""
+    """What one host's scan found, or a page of it; a partial one says nothing about what is not in it."""
 
     host: str
     server: dict[str, object]
@@ -119,6 +132,7 @@ class Scanned:
     certificates: dict[str, FoundCertificate]
     warnings: tuple[Unresolved, ...] = ()
     partial: bool = False
+    page: Page | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A place: all bindings of one service on one server that name the same certificate file."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from notafter.domain.deployment import LEAF_KINDS
 from notafter.domain.difference import Sight, own_sights
@@ -35,6 +35,22 @@ def places(bindings: Iterable[Binding]) -> dict[Key, Place]:
         if path is not None:
             groups.setdefault((binding.service, path), []).append(binding)
     return {key: _merged(key, group) for key, group in groups.items()}
+
+
+def joined(first: Place, second: Place) -> Place:
+    """Make one place of what two pages say of it; the rule is that of bindings that share a file."""
+    if set(first.listeners) == set(second.listeners):
+        speaking = replace(first, names=tuple(dict.fromkeys(first.names + second.names)))
+    else:
+        speaking = max(first, second, key=lambda one: len(one.names))
+    return replace(
+        speaking,
+        files=tuple({(file.path, file.kind): file for file in first.files + second.files}.values()),
+        fingerprint=first.fingerprint or second.fingerprint,
+        managed_by=first.managed_by or second.managed_by,
+        problems=tuple(dict.fromkeys(first.problems + second.problems)),
+        sights=tuple(dict.fromkeys(first.sights + second.sights)),
+    )
 
 
 def leaf_path(binding: Binding) -> str | None:

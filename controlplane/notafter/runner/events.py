@@ -21,6 +21,8 @@ _PRIVATE = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
 )
 _LONGEST = 1000
+#: Each turn of a loop tells its own result; of the loop as a whole (`results`) only a failure is news.
+_TELLING = ("runner_on_ok", "runner_on_failed", "runner_on_unreachable", "runner_item_on_ok")
 _WORDS = {
     "runner_on_ok": "ok",
     "runner_on_failed": "failed",
@@ -34,15 +36,16 @@ def outcome(event: Mapping[str, Any]) -> Outcome | None:
     kind = event.get("event")
     data = _mapping(event.get("event_data"))
     host = data.get("host")
-    if kind not in {"runner_on_ok", "runner_on_failed", "runner_on_unreachable"} or not isinstance(host, str):
+    if kind not in _TELLING or not isinstance(host, str):
         return None
     result = _mapping(data.get("res"))
     if kind == "runner_on_unreachable":
         return HostFailed(host, ReasonCode.UNREACHABLE, _message(result))
     reader = READERS.get(_action(data))
-    if reader is not None:
-        return _read(reader, host, result, failed=kind == "runner_on_failed")
-    if kind == "runner_on_failed" and not data.get("ignore_errors"):
+    failed = kind == "runner_on_failed"
+    if reader is not None and "results" not in result:
+        return _read(reader, host, result, failed=failed)
+    if failed and not data.get("ignore_errors"):
         return HostFailed(host, ReasonCode.TASK_FAILED, f"{_text(data.get('task'))}: {_message(result)}")
     return None
 

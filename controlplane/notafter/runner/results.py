@@ -9,6 +9,7 @@ from typing import Any
 from notafter.domain.deployment import DeployState, FileKind
 from notafter.domain.difference import Sight
 from notafter.domain.outcome import (
+    MOST_PAGES,
     Binding,
     Deployed,
     DeployResult,
@@ -19,6 +20,7 @@ from notafter.domain.outcome import (
     Issued,
     IssueFailed,
     Outcome,
+    Page,
     Probed,
     Scanned,
     Unresolved,
@@ -28,6 +30,7 @@ Reader = Callable[[str, Mapping[str, Any]], Outcome]
 
 _HEX = frozenset("0123456789abcdef")
 _FINGERPRINT = 64
+_SCAN = 32
 _LONGEST = 4000
 _MOST_LINES = 2**31
 
@@ -72,6 +75,7 @@ def scanned(host: str, result: Mapping[str, Any]) -> Outcome:
         },
         warnings=tuple(_warning(one) for one in result.get("unresolved") or ()),
         partial=_is_partial(result),
+        page=_page(result.get("page")),
     )
 
 
@@ -79,6 +83,22 @@ def _is_partial(result: Mapping[str, Any]) -> bool:
     """Tell whether there may be places that the result does not have."""
     services = result["server"].get("services") or ()
     return bool(result.get("left_out")) or any(one.get("incomplete") for one in services)
+
+
+def _page(value: Mapping[str, Any] | None) -> Page | None:
+    """Read which part of a scan it is; more parts than any scan has are not believed."""
+    if value is None:
+        return None
+    scan, number, of = value["scan"], value["number"], value["of"]
+    if not _is_scan(scan) or type(number) is not int or type(of) is not int or not 1 <= number <= of:
+        raise ValueError(f"there is no page {number} of {of}")
+    if of > MOST_PAGES:
+        raise ValueError(f"it claims to have {of} pages, and no scan has more than {MOST_PAGES}")
+    return Page(scan, number, of)
+
+
+def _is_scan(value: object) -> bool:
+    return isinstance(value, str) and len(value) == _SCAN and set(value) <= _HEX
 
 
 def probed(host: str, result: Mapping[str, Any]) -> Outcome:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import islice
 
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import contains_eager, selectinload
@@ -14,6 +15,11 @@ from notafter.store import sights, versions
 from notafter.store.database import Session
 from notafter.store.tables import CertificateRow, DeploymentRow, ItemRow, ServerRow, VersionRow
 
+#: A place of a server: its service and its path.
+Key = tuple[str, str]
+#: A database takes so many values in one query.
+_AT_ONCE = 500
+
 
 def by_key(session: Session, key: str) -> DeploymentRow | None:
     """Return the deployment that a plan calls `dep-5`."""
@@ -21,10 +27,31 @@ def by_key(session: Session, key: str) -> DeploymentRow | None:
     return None if number is None else session.get(DeploymentRow, number)
 
 
-def of_server(session: Session, server_id: int) -> dict[tuple[str, str], DeploymentRow]:
+def of_server(session: Session, server_id: int) -> dict[Key, DeploymentRow]:
     """Return the places of a server by service and path."""
     rows = session.scalars(select(DeploymentRow).where(DeploymentRow.server_id == server_id))
     return {(row.service, row.path): row for row in rows}
+
+
+def at(session: Session, server_id: int, keys: Iterable[Key]) -> dict[Key, DeploymentRow]:
+    """Return those of these places of a server that are known, by service and path."""
+    wanted = set(keys)
+    found: dict[Key, DeploymentRow] = {}
+    paths = iter({path for _, path in wanted})
+    while some := list(islice(paths, _AT_ONCE)):
+        query = select(DeploymentRow).where(
+            DeploymentRow.server_id == server_id, DeploymentRow.path.in_(some)
+        )
+        found |= {(row.service, row.path): row for row in session.scalars(query)}
+    return {key: row for key, row in found.items() if key in wanted}
+
+
+def present(session: Session, server_id: int) -> list[DeploymentRow]:
+    """Return the places of a server that the last scan has found."""
+    query = select(DeploymentRow).where(
+        DeploymentRow.server_id == server_id, DeploymentRow.absent_since.is_(None)
+    )
+    return list(session.scalars(query))
 
 
 def behind(session: Session, now: datetime) -> list[DeploymentRow]:

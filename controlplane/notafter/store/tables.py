@@ -59,6 +59,8 @@ class ServerRow(Base):
     #: Since when the inventory no longer has this name.
     left_at: Mapped[datetime | None]
     former_names: Mapped[list[Any]] = mapped_column(default=list)
+    #: What has arrived of the last scan, if it came in pages.
+    scan_pages: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
 class AccountRow(Base):

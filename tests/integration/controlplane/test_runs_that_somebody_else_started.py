@@ -93,6 +93,24 @@ def test_the_same_run_told_twice_changes_nothing(client: httpx.Client, stage: St
     assert (part["job"], part["recorded"]) == (first["job"], 1), "a run may tell in several parts"
 
 
+def test_a_scan_in_pages_may_be_told_in_several_requests(client: httpx.Client, stage: Stage) -> None:
+    pems = [stage.ca.issue(f"{number}.example").certificate for number in range(3)]
+    whole = [(pem, binding(pem, f"/{number}.pem")) for number, pem in enumerate(pems)]
+    tell(client, outcome("web1", scan_result(*whole)), run="e" * 32)
+    told = [
+        outcome("web1", {**scan_result(one), "page": {"scan": RUN, "number": n, "of": 2}}, number=n)
+        for n, one in enumerate(whole[:2], 1)
+    ]
+    for one, absent in zip((told[1], told[1], told[0]), (0, 0, 1), strict=True):
+        tell(client, one)
+        with stage.database.read() as session:
+            rows = servers.places(session, servers.by_name(session, "web1"))
+            assert sum(row.absent_since is not None for row in rows) == absent
+    before = everything(stage)
+    assert tell(client, *told)["known"] == 2
+    assert everything(stage) == before
+
+
 def test_a_report_beside_a_job_that_waits_for_the_same_server_disturbs_neither(
     client: httpx.Client, stage: Stage
 ) -> None:

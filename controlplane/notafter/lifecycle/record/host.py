@@ -12,6 +12,7 @@ from notafter.lifecycle.record.ending import (
     fail_certificate_item,
     is_open,
 )
+from notafter.lifecycle.record.pages import missing
 from notafter.store import items
 from notafter.store.database import Session
 from notafter.store.tables import ItemRow, JobRow, ServerRow
@@ -30,6 +31,9 @@ def fail(session: Session, job: JobRow, item: ItemRow, reason: Reason, now: date
     if item.subject is Subject.CERTIFICATE:
         fail_certificate_item(session, job, item, reason, now, FailureClass.INTERNAL)
         return
+    if item.subject is Subject.SERVER and item.server is not None:
+        lost = missing(item.server, job.started_at)
+        reason = Reason(reason.code, lost) if lost is not None else reason
     end(item, ItemState.FAILED, reason, now)
     if item.server is not None and reason.code == ReasonCode.UNREACHABLE:
         item.server.last_missed_at = now

@@ -98,7 +98,7 @@ def _one(session: Session, outcome: Outcome | None, now: datetime) -> tuple[Serv
     match outcome:
         case Scanned():
             row = _server(session, outcome.host, now)
-            return row, ItemState.SUCCEEDED, scan.observe(session, row, outcome, now)
+            return row, ItemState.SUCCEEDED, scan.observe(session, row, outcome, now).reason
         case Deployed():
             row = servers.by_name(session, outcome.host)
             row.scan_wanted_at = row.scan_wanted_at or now

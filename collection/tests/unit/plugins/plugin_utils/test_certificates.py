@@ -9,7 +9,6 @@ import base64
 import copy
 import datetime
 import random
-import time
 import typing as t
 
 import pytest
@@ -454,65 +453,14 @@ class TestComplete:
         assert answer == before
 
 
-class TestBounded:
-    """A result stays below what Ansible's callbacks let through, and says what was left out."""
-
-    def test_a_chain_is_sent_once_however_many_certificates_are_below_it(
-        self, issue: Issue, authority: Made
-    ) -> None:
-        answer = of(*(issue(f"{number}.test", by=authority) for number in range(20)))
-        answer["chains"] = {"above": authority.pem}
-        for binding in answer["bindings"]:
-            binding["chain"] = "above"
-        result = certificates.complete(answer, NOW)
-        assert result["chains"] == {"above": authority.pem}
-        assert {one["chain"] for one in result["certificates"].values()} == {"above"}
-
-    def test_the_largest_binding_goes_and_is_told(self, issue: Issue, authority: Made) -> None:
-        large = issue(*(f"{number}.large.test" for number in range(400)), by=authority)
-        made = [large, *(issue(f"{number}.test", by=authority) for number in range(10))]
-        result = certificates.complete(of(*made), NOW)
-        bounded = certificates.bounded(copy.deepcopy(result), 24000)
-        assert len(str(bounded)) <= 24000
-        assert [one["line"] for one in bounded["bindings"]] == list(range(1, 11))
-        assert large.fingerprint not in bounded["certificates"]
-        assert bounded["left_out"] == 1
-        assert bounded["warnings"][-1]["message"] == (
-            "the result is too large: 1 bindings are left out, the largest is nginx, /etc/x:0"
-        )
-
-    def test_nothing_is_left_without_what_it_needs(self, issue: Issue, authority: Made) -> None:
-        made = [issue(f"{number}.test", by=authority) for number in range(20)]
-        result = certificates.complete(of(*made, *made), NOW)
-        for limit in range(1000, len(str(result)), 3000):
-            bounded = certificates.bounded(copy.deepcopy(result), limit)
-            assert len(str(bounded)) <= max(limit, 1000)
-            assert {one["certificate"] for one in bounded["bindings"]} == set(bounded["certificates"])
-            assert {one["chain"] for one in bounded["certificates"].values()} == set(bounded["chains"])
-            assert len(bounded["bindings"]) + bounded["left_out"] == 40
-
-    def test_many_warnings_leave_room_for_what_was_found(self, issue: Issue) -> None:
-        answer = of(issue("a.test"))
-        answer["warnings"] = [{"file": "/etc/x", "line": 1, "message": "x" * 1000} for _turn in range(900)]
-        result = certificates.complete(answer, NOW)
-        assert len(str(result)) <= certificates.RESULT_LIMIT
-        assert len(result["bindings"]) == 1
-        assert result["warnings"][-1]["message"].endswith(" warnings are left out")
-        assert 50 < len(result["warnings"]) < 900
-
-    def test_a_very_large_result_is_cut_in_linear_time(self) -> None:
-        answer = of(*[GIVEN] * 20000)
-        for number, binding in enumerate(answer["bindings"]):
-            binding["names"] = [f"{number}.test"]
-        start = time.monotonic()
-        result = certificates.complete(answer, NOW)
-        assert len(str(result)) <= certificates.RESULT_LIMIT + 200
-        assert len(result["bindings"]) > 1000
-        assert time.monotonic() - start < 10
-
-    def test_a_small_result_is_left_alone(self, issue: Issue) -> None:
-        result = certificates.complete(of(issue("a.test")), NOW)
-        assert certificates.bounded(result) is result
+def test_a_chain_is_sent_once_however_many_certificates_are_below_it(issue: Issue, authority: Made) -> None:
+    answer = of(*(issue(f"{number}.test", by=authority) for number in range(20)))
+    answer["chains"] = {"above": authority.pem}
+    for binding in answer["bindings"]:
+        binding["chain"] = "above"
+    result = certificates.complete(answer, NOW)
+    assert result["chains"] == {"above": authority.pem}
+    assert {one["chain"] for one in result["certificates"].values()} == {"above"}
 
 
 def test_the_fingerprint_is_that_of_the_der() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.notafter.tls.plugins.plugin_utils import seen
-from ansible_collections.notafter.tls.plugins.plugin_utils.certificates import RESULT_LIMIT
+from ansible_collections.notafter.tls.plugins.plugin_utils.bounds import RESULT_LIMIT
 from ansible_collections.notafter.tls.tests.unit.plugins.scanning import Issue
 
 

@@ -108,6 +108,7 @@ def upgrade() -> None:
         sa.Column("same_as_id", sa.Integer(), nullable=True),
         sa.Column("left_at", types.UtcDateTime(), nullable=True),
         sa.Column("former_names", sa.JSON(), nullable=False),
+        sa.Column("scan_pages", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["same_as_id"], ["server.id"], name=op.f("fk_server_same_as_id_server")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_server")),
         sa.UniqueConstraint("name", name=op.f("uq_server_name")),
