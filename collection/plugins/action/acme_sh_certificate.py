@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils import carrier, certificates, clock, controlplane
+from ..plugin_utils import carrier, certificates, clock, controlplane, fitness
 
 ARGUMENTS: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
@@ -23,6 +23,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "dns_variables": {"type": "dict", "no_log": True},
     "profile": {"type": "str"},
     "replaces": {"type": "str"},
+    "minimum_validity": {"type": "int"},
     "timeout": {"type": "int", "default": 600},
     "job": {"type": "dict"},
 }
@@ -48,9 +49,12 @@ class ActionModule(ActionBase):
             return result
         try:
             answer = carrier.send(self, self._request(arguments), task_vars or {})
+            judged = _judged(answer, arguments)
+            if not arguments["job"] and "certificate" in answer:
+                carrier.send(self, _keep(judged, arguments), task_vars or {})
         except carrier.HostProgramError as error:
             return {**result, **_failed({"class": "internal", "message": str(error)}, arguments)}
-        return {**result, **_judged(answer, arguments)}
+        return {**result, **judged}
 
     def _request(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
         ca = arguments["ca"]
@@ -76,7 +80,6 @@ class ActionModule(ActionBase):
         else:
             request["account"] = {"name": arguments["account"]}
             request["dns_variables"] = arguments["dns_variables"] or {}
-            request["custody"] = arguments["name"]
         return request
 
 
@@ -90,20 +93,22 @@ def _failed(failure: dict[str, t.Any], arguments: dict[str, t.Any]) -> dict[str,
     }
 
 
+def _keep(judged: dict[str, t.Any], arguments: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What the issuer that keeps the key itself does with what was signed: it counts, or is forgotten."""
+    request = {"op": "keep", "name": arguments["name"], "attempt": arguments["attempt"]}
+    if "certificate" in judged:
+        request.update(certificate=judged["certificate"]["pem"], chain=judged["certificate"]["chain_pem"])
+    return request
+
+
 def _judged(answer: dict[str, t.Any], arguments: dict[str, t.Any]) -> dict[str, t.Any]:
     """What came back counts only when it is the certificate that was asked for (faults.md C6)."""
     if "failure" in answer:
         return {**_failed(answer["failure"], arguments), "seconds": answer.get("seconds")}
     signed = answer["certificate"]
-    problems = certificates.check_bundle(
-        signed["pem"],
-        signed["chain_pem"],
-        arguments["names"],
-        clock.now(),
-        csr_pem=arguments["csr"],
-    )
-    # Validity that begins a moment from now is no fault of the certificate: the deploy waits for it.
-    problems = [problem for problem in problems if problem["kind"] != "not_yet_valid"]
+    root = arguments["ca"].get("root")
+    root_pem = Path(root).read_text(encoding="ascii") if root else None
+    problems = fitness.unfit(signed, arguments, root_pem, clock.now())
     if problems:
         told = "; ".join(problem["message"] for problem in problems)
         return _failed(
