@@ -46,6 +46,10 @@ fuzz: .venv/.made ## Reads 100,000 mutated certificates and 50,000 mutated confi
 torture: install ## Every fault that we know at every step, and prints a scoreboard (T="--faults --seed 1f2e" chooses)
 	@PYTHONPATH=playbooks/collections $(BIN)/python -m tests.torture $(T)
 
+.PHONY: simulate
+simulate: .venv/.made ## Plays years of 100,000 certificates through the renewal policy, writes build/simulation.html (S="year --seed 1f2e")
+	@$(BIN)/python -m tests.simulate $(S)
+
 .PHONY: lock
 lock: ## Resolves the dependencies anew into requirements.lock
 	@uv pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 -o requirements.lock

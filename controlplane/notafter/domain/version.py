@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 
 
 class Origin(StrEnum):
@@ -33,7 +34,7 @@ class Version:
     window: RenewalWindow | None = None
     revoked_at: datetime | None = None
 
-    @property
+    @cached_property
     def life(self) -> timedelta:
         """The time for which it is valid; never negative, whatever the certificate says."""
         return max(self.not_after - self.not_before, timedelta(0))
