@@ -12,7 +12,9 @@ from tests.torture import faults
 def main() -> int:
     """Runs the parts that were asked for, or all; 1 when something ended otherwise than it must."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
-    parser.add_argument("--faults", action="store_true", help="only the faults of the CA, at every step of ACME")
+    parser.add_argument(
+        "--faults", action="store_true", help="only the faults of the CA, at every step of ACME"
+    )
     parser.add_argument("--seed", type=lambda text: int(text, 16), default=random.getrandbits(32))
     parser.add_argument("--size", type=int, help="how many cases, drawn by the seed; all if left out")
     parser.add_argument("--only", default="", help="only cases with this in their name")

@@ -78,7 +78,7 @@ class Attempt:
     """A key, a CSR and a name: what can be asked for again and again."""
 
     issuer: Issuer
-    timeout: int = 60
+    timeout: int = 150
     more: dict[str, Any] = field(default_factory=dict)
     number: int = field(default_factory=lambda: next(_numbers))
 

@@ -76,16 +76,17 @@ def test_c3_a_ca_that_refuses_most_nonces_is_asked_again(issuer: Issuer) -> None
     assert judged(issuer, cases(*wanted)) == {}
 
 
-def test_c4_an_order_that_is_processed_for_ever_is_left_and_one_more_is_made_at_most(issuer: Issuer) -> None:
-    (case,) = cases((kinds.PROCESSING_LONG, Step.FINALIZE))
+def test_c4_an_order_that_is_processed_for_ever_is_left_and_no_second_is_made(issuer: Issuer) -> None:
     attempt = Attempt(issuer)
-    with Proxy.before(issuer.lab, case.fault) as proxy:
-        ended = attempt.run(proxy)
-    assert (ended.outcome, ended.result["failure"]["retry_after"]) == ("ca_unavailable", 86400)
-    assert ended.seconds < attempt.timeout, "it does not sit the time out"
-    with Proxy.before(issuer.lab) as proxy:
-        assert attempt.run(proxy).outcome == "signed"
-        assert proxy.orders <= 1
+    processing = Fault(kinds.PROCESSING_LONG, Step.FINALIZE), Fault(kinds.PROCESSING_LONG, Step.ORDER, 1)
+    with Proxy.before(issuer.lab, *processing) as proxy:
+        ended, again, signed = (attempt.run(proxy) for _try in range(3))
+        assert proxy.orders == 1
+    for one in (ended, again):
+        assert (one.outcome, one.result["failure"]["retry_after"]) == ("ca_unavailable", 86400)
+        assert one.seconds < attempt.timeout, "it does not sit the time out"
+    assert "at work" in again.message
+    assert signed.outcome == "signed"
 
 
 def test_c6_a_wrong_certificate_is_refused_with_the_reason(issuer: Issuer) -> None:
@@ -105,18 +106,25 @@ def test_c11_a_ca_that_knows_of_another_successor_is_asked_without_one(issuer: I
 
 
 @pytest.mark.parametrize("step", [Step.FINALIZE, Step.CERTIFICATE])
-def test_c12_when_the_answer_is_lost_the_next_try_makes_one_version(issuer: Issuer, step: Step) -> None:
+def test_c12_when_the_answer_is_lost_the_next_try_finds_the_certificate(issuer: Issuer, step: Step) -> None:
     attempt = Attempt(issuer)
-    with Proxy.before(issuer.lab, Fault(kinds.LOST, step)) as proxy:
+    with Proxy.before(issuer.lab, Fault(kinds.LOST, step, 1)) as proxy:
         assert attempt.run(proxy).outcome == "ca_unavailable"
+        signed, found = attempt.run(proxy), attempt.run(proxy)
         assert proxy.orders == 1
-    with Proxy.before(issuer.lab) as proxy:
-        signed = attempt.run(proxy)
-        found = attempt.run(proxy)
-        assert proxy.orders <= 1
     assert signed.outcome == "signed"
     assert found.result["certificate"] == signed.result["certificate"]
     assert not found.result["changed"]
+    assert set(attempt.left_on_host()) <= {"lock", "order.json", "fullchain.cer"}
+
+
+def test_c12_an_order_that_came_to_nothing_is_forgotten(issuer: Issuer) -> None:
+    """The CA has lost what it was finalizing, or the certificate is for somebody else: one order more."""
+    attempt = Attempt(issuer)
+    gone = Fault(kinds.RESET, Step.FINALIZE, 1), Fault(kinds.ARI_NOT_FOUND, Step.ORDER, 1)
+    with Proxy.before(issuer.lab, *gone) as proxy:
+        assert [attempt.run(proxy).outcome for _try in range(2)] == ["ca_unavailable", "signed"]
+        assert proxy.orders == 2
 
 
 def test_c13_a_ca_that_moved_or_is_somebody_else_is_told(issuer: Issuer) -> None:

@@ -139,6 +139,21 @@ class Home:
                 return found[0], "".join(found[1:])
         return None
 
+    def saved(self, order: Order) -> Dict[str, str]:
+        """What acme.sh has noted of the order."""
+        try:
+            with open(
+                os.path.join(self._domain(order), order.names[0] + ".conf"), encoding="latin-1"
+            ) as stream:
+                return dict(re.findall(r"^([A-Za-z_]+)='([^']*)'$", stream.read(), re.MULTILINE))
+        except OSError:
+            return {}
+
+    def put(self, order: Order, chain: str) -> None:
+        """Lays a certificate with its issuers down where acme.sh would have put it."""
+        os.makedirs(self._domain(order), mode=0o700, exist_ok=True)
+        state.write(os.path.join(self._domain(order), "fullchain.cer"), chain.encode("ascii"))
+
     def account_url(self, directory: str) -> Optional[str]:
         """The account URL that the CA gave (RFC 8555 §7.3)."""
         try:
@@ -153,17 +168,17 @@ class Home:
         return any(True for _path in self._all_but_certificates())
 
     def strip(self) -> None:
-        """Removes everything but the certificates: accounts, credentials, what providers saved, output."""
+        """Removes all but certificates and orders: accounts, credentials, what providers saved, output."""
         for path in self._all_but_certificates():
             os.unlink(path)
 
     def _all_but_certificates(self) -> Iterator[str]:
+        kept = {os.path.join(self.path, name) for name in ("lock", "order.json")}
         for folder, _folders, names in os.walk(self.path):
             for name in names:
-                if not name.endswith(".cer") and os.path.join(folder, name) != os.path.join(
-                    self.path, "lock"
-                ):
-                    yield os.path.join(folder, name)
+                path = os.path.join(folder, name)
+                if not name.endswith(".cer") and path not in kept:
+                    yield path
 
 
 def _put(path: str, content: bytes) -> None:

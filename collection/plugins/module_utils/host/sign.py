@@ -11,7 +11,7 @@ import time
 from contextlib import ExitStack
 from typing import Any, Dict, Optional, Tuple
 
-from . import accounts, acme_sh, commands, pem, state
+from . import accounts, acme_sh, commands, pem, resume, state
 from .acme_sh import Home
 from .errors import Busy, HostError, Refused
 from .failure import Failure
@@ -89,6 +89,22 @@ def _attempt(
         if given.get("private_key")
         else accounts.own(given.get("name"), order.directory)
     )
+    resume.remember(home, order, home.account_url(order.directory))  # of a try that was killed
+    failure = resume.fetch(home, order, account.private_key)
+    if failure is None and home.finished(order) is None:
+        failure = _ordered(held, home, program, order, account, handle)
+    url = home.account_url(order.directory) or account.url
+    account.remember(url)
+    if failure is not None:
+        resume.remember(home, order, url)
+        raise _Failed(failure)
+    return {"url": url, "thumbprint": account.thumbprint()}
+
+
+def _ordered(  # noqa: PLR0913, PLR0917 - an attempt is these
+    held: ExitStack, home: Home, program: str, order: Order, account: accounts.Account, handle: int
+) -> Optional[Failure]:
+    """Has acme.sh make an order and bring it to its end."""
     for name in order.challenge_names():
         # Providers remove every TXT record of a name, not only their own: one at a time.
         path = os.path.join(state.directory("locks"), "txt-" + hashlib.sha256(name.encode()).hexdigest()[:32])
@@ -104,11 +120,7 @@ def _attempt(
         # Some CAs refuse the whole order for what it says to replace (RFC 9773 §5): it is asked for
         # without. No order was made, so none is made twice.
         failure = _asked(home, program, order._replace(replaces=None), account, handle)
-    url = home.account_url(order.directory) or account.url
-    account.remember(url)
-    if failure is not None:
-        raise _Failed(failure)
-    return {"url": url, "thumbprint": account.thumbprint()}
+    return failure
 
 
 def _asked(
