@@ -9,7 +9,7 @@ import pytest
 from tests.integration.hosts import UNPRIVILEGED, Corpus, Scanned, deploy, scan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.authority import Authority
     from tests.lab.host import LabHost
@@ -130,6 +130,49 @@ def test_a_scan_without_rights_says_what_it_could_not_read(exim: Corpus) -> None
     unread = [one for one in scanned.bindings if "unreadable" in {p["kind"] for p in one["problems"]}]
     assert unread == scanned.bindings
     assert scanned.result["server"]["services"] == whole.result["server"]["services"]
+
+
+@pytest.fixture
+def narrow(exim: Corpus) -> Iterator[Callable[[int], None]]:
+    """Lets Exim take only so many sessions at a time, ours among them."""
+    text = CONFIG.replace("%C", exim.folder)
+
+    def take(sessions: int) -> None:
+        few = text.replace("smtp_accept_max = 100", f"smtp_accept_max = {sessions}")
+        few = few.replace("25 : 465 : submission", "25").replace("<; 127.0.0.1 ; [::1]:2525", "<; 127.0.0.1")
+        exim.host.write("/etc/exim4/exim4.conf", few)
+        _restart(exim.host)
+
+    try:
+        yield take
+    finally:
+        exim.host.run(["systemctl", "stop", "holder"], check=False)
+        exim.host.write("/etc/exim4/exim4.conf", text)
+        _restart(exim.host)
+
+
+def test_of_a_few_sessions_a_scan_takes_no_more(exim: Corpus, narrow: Callable[[int], None]) -> None:
+    narrow(5)
+    scanned = scan(exim.host, "exim")
+    sights = [sight for one in scanned.bindings for sight in one["served"]]
+    assert len(sights) >= 6
+    assert [sight for sight in sights if sight["error"]] == []
+    assert scanned.warned() == []
+
+
+def test_an_exim_that_takes_no_more_sessions_is_not_called_silent(
+    exim: Corpus, narrow: Callable[[int], None]
+) -> None:
+    narrow(1)
+    hold = "import socket, time; held = socket.create_connection(('127.0.0.1', 25)); time.sleep(600)"
+    exim.host.run(["systemd-run", "--unit=holder", "--collect", "python3", "-c", hold])
+    established = ["ss", "-Htn", "state", "established", "sport", "=", ":25"]
+    exim.host.wait_until(lambda: exim.host.run(established).stdout != "", "nobody holds a session")
+    scanned = scan(exim.host, "exim")
+    assert [one["served"] for one in scanned.bindings] == [[]] * len(scanned.bindings)
+    assert "not_served" not in {problem["kind"] for one in scanned.bindings for problem in one["problems"]}
+    told = [message for message in scanned.warned() if "127.0.0.1:25/smtp is not known: asked too" in message]
+    assert len(told) == 1, scanned.warned()
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ import os
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
-from . import commands, services, state, transaction
+from . import commands, handshake, services, state, transaction
 from .errors import Blocked, HostError
 from .placement import CHECK_PREFIX, Placement, Stop
 
@@ -202,8 +202,14 @@ class _Group:
         asked = [(placement, endpoint) for placement in placements for endpoint in placement.endpoints]
         if not asked:
             return
+        turns = handshake.Turns()
+
+        def ask(one: Tuple[Placement, handshake.Endpoint]) -> handshake.Served:
+            with turns.turn(one[1], self.verify_seconds):
+                return one[0].ask(one[1])
+
         with ThreadPoolExecutor(max_workers=min(16, len(asked))) as pool:
-            answers = list(pool.map(lambda one: one[0].ask(one[1]), asked))
+            answers = list(pool.map(ask, asked))
         for (placement, endpoint), served in zip(asked, answers):
             placement.note(when, endpoint, served)
 
