@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from ansible_collections.notafter.tls.plugins.plugin_utils.carrier import HostProgramError
 
 from tests.lab import proxy_faults as kinds
 from tests.lab.image import install
 from tests.lab.lab import Lab
 from tests.lab.proxy import Fault, Proxy, Step
 from tests.torture import faults, matrix
-from tests.torture.attempt import Attempt, Issuer
+from tests.torture.attempt import HOST_FOLDER, Attempt, Issuer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,6 +118,23 @@ def test_c12_when_the_answer_is_lost_the_next_try_finds_the_certificate(issuer: 
     assert found.result["certificate"] == signed.result["certificate"]
     assert not found.result["changed"]
     assert set(attempt.left_on_host()) <= {"lock", "order.json", "fullchain.cer"}
+
+
+def test_k1_what_was_killed_while_the_certificate_came_is_fetched_by_the_next_try(issuer: Issuer) -> None:
+    attempt, host = Attempt(issuer), issuer.lab.hosts["issuer"]
+    with (
+        Proxy.before(issuer.lab, Fault(kinds.SILENT, Step.CERTIFICATE, 1)) as proxy,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        killed = pool.submit(attempt.run, proxy)
+        host.wait_until(lambda: proxy.count(Step.CERTIFICATE) == 1, "nobody asks for the certificate", 150)
+        host.run(["kill", "-KILL", *map(str, host.pids("python3"))])
+        leader = host.read(f"{HOST_FOLDER}/attempts/{attempt.name}/process")
+        host.run(["kill", "-KILL", "--", f"-{leader}"])
+        with pytest.raises(HostProgramError):
+            killed.result()
+        assert attempt.run(proxy).outcome == "signed"
+        assert proxy.orders == 1
 
 
 def test_c12_an_order_that_came_to_nothing_is_forgotten(issuer: Issuer) -> None:

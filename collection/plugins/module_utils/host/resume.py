@@ -36,6 +36,10 @@ class Unreachable(Exception):
         self.retry_after = retry_after
 
 
+class OtherKey(Exception):
+    """The account's key is of a kind that we cannot sign with."""
+
+
 class Reply(NamedTuple):
     """One answer of the CA."""
 
@@ -71,24 +75,31 @@ def fetch(home: Home, order: Order, key: str) -> Optional[Failure]:
     noted = state.read_json(_path(home))
     if not noted or noted.get("ca") != order.directory:
         return None
-    ca = _Ca(order, key, noted["account"])
-    try:
-        try:
-            found, wait = ca.certificate(noted["order"])
-        finally:
-            ca.close()
-    except Unreachable as error:
-        found, wait = "", error.retry_after
-        failure = Failure("ca_unavailable", "the order is with the CA; %s" % error, None, None, wait)
-    else:
-        failure = Failure("ca_unavailable", "the CA is still at work on the order", None, None, wait)
+    found, failure = _asked_for(noted, order, key)
     if found is None or time.time() - noted["at"] > PATIENCE:
         os.unlink(_path(home))  # it came to nothing
         return None
-    if not found:
-        return failure
-    home.put(order, found)
-    return None
+    if found:
+        home.put(order, found)
+    return failure
+
+
+def _asked_for(noted: Dict[str, Any], order: Order, key: str) -> Tuple[Optional[str], Optional[Failure]]:
+    """The certificate, or "" and why it is not there yet; None when it will never come."""
+    ca = _Ca(order, key, noted["account"])
+    try:
+        found, wait = ca.certificate(noted["order"])
+    except OtherKey:
+        return None, None
+    except Unreachable as error:
+        told = "whether the order is signed is not known, for %s" % error
+        return "", Failure("ca_unavailable", told, None, None, error.retry_after)
+    finally:
+        ca.close()
+    if found == "":
+        told = "the CA is still at work on the order"
+        return "", Failure("ca_unavailable", told, None, None, wait)
+    return found, None
 
 
 class _Ca:
@@ -197,7 +208,7 @@ def _raw(der: bytes) -> bytes:
     rest = der[2:]
     for _number in range(2):
         if len(rest) < 2 or rest[0] != 2 or rest[1] > 33:
-            raise Unreachable("the account's key is not of the kind P-256")
+            raise OtherKey("it is not of the kind P-256")
         numbers.append(rest[2 : 2 + rest[1]].lstrip(b"\0").rjust(32, b"\0"))
         rest = rest[2 + rest[1] :]
     return b"".join(numbers)

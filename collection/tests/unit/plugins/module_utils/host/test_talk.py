@@ -1,0 +1,98 @@
+# Copyright: (c) 2026, notafter contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is on record of a talk with a CA, and the signature of our own requests."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+import typing as t
+from email.utils import formatdate
+
+import pytest
+from ansible_collections.notafter.tls.plugins.module_utils.host import failure, resume, talk
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+DIRECTORY = "https://ca.example.com/dir"
+
+
+def entry(status: int | None, code: int = 0, url: str = "https://ca.example.com/order") -> talk.Entry:
+    return talk.Entry("POST", code, status, None, url)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("120", 120), (" 0 ", 0), ("", None), ("soon", None), ("-5", None), ("9" * 40, 10**9)],
+)
+def test_a_retry_after_is_seconds_or_nothing(text: str, seconds: int | None) -> None:
+    assert talk.seconds_of(text) == seconds
+
+
+def test_a_retry_after_that_is_a_date_is_the_time_until_then() -> None:
+    seconds = talk.seconds_of(formatdate(time.time() + 600, usegmt=True))
+    assert seconds is not None
+    assert 590 <= seconds <= 601
+    assert talk.seconds_of(formatdate(0, usegmt=True)) == 0
+    assert talk.seconds_of("Fri, 99 Foo 99999 99:99:99 GMT") is None
+
+
+def test_a_failure_that_was_got_over_is_none() -> None:
+    assert talk.Talk([entry(503), entry(200)]).last_failure() is None
+    assert talk.Talk([entry(200), entry(503)]).last_failure() == entry(503)
+    assert talk.Talk([entry(None, 56), entry(200, url="https://ca.example.com/other")]).last_failure()
+
+
+@pytest.mark.parametrize("refusal", ["", "<html>", "[1]", "null", '{"type": 5}', "{" * 9999])
+def test_what_is_no_problem_document_says_nothing(refusal: str) -> None:
+    ended = failure.classify("", talk.Talk([entry(403)], refusal), DIRECTORY)
+    assert (ended.failure_class, ended.type) == ("ca_unavailable", None)
+
+
+def test_a_problem_names_the_one_name_that_it_is_about() -> None:
+    refusal = (
+        '{"type": "urn:ietf:params:acme:error:rejectedIdentifier", "detail": "no \\u001b[2J", '
+        '"subproblems": [{"identifier": {"type": "dns", "value": "a.test"}}]}'
+    )
+    ended = failure.classify("", talk.Talk([entry(403)], refusal), DIRECTORY)
+    assert (ended.failure_class, ended.identifier) == ("rejected_identifier", "a.test")
+    assert "\x1b" not in ended.message
+
+
+def test_a_signature_is_brought_into_the_form_of_jose(tmp_path: Path) -> None:
+    key = tmp_path / "key.pem"
+    made = ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(key)]
+    subprocess.run(made, check=True)
+    loaded = load_pem_private_key(key.read_bytes(), None)
+    assert isinstance(loaded, ec.EllipticCurvePrivateKey)
+    for number in range(40):  # one in 128 has a number that is shorter than 32 bytes
+        signed = subprocess.run(
+            ["openssl", "dgst", "-sha256", "-sign", str(key)],
+            input=b"%d" % number,
+            capture_output=True,
+            check=True,
+        ).stdout
+        raw = resume._raw(signed)
+        assert len(raw) == 64
+        assert utils.decode_dss_signature(signed) == (
+            int.from_bytes(raw[:32], "big"),
+            int.from_bytes(raw[32:], "big"),
+        )
+
+
+@pytest.mark.parametrize("r", [1, 255, 2**255, 2**256 - 1, 2**248 - 1])
+def test_short_and_long_numbers_of_a_signature_have_32_bytes(r: int) -> None:
+    raw = resume._raw(utils.encode_dss_signature(r, 7))
+    assert raw == r.to_bytes(32, "big") + (7).to_bytes(32, "big")
+
+
+@pytest.mark.parametrize(
+    "der", [b"", b"\x30\x02\x02", b"nonsense", utils.encode_dss_signature(2**380, 2**380)]
+)
+def test_a_signature_of_another_kind_of_key_is_told(der: bytes) -> None:
+    with pytest.raises(resume.OtherKey):
+        resume._raw(der)
