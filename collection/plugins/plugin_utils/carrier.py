@@ -25,6 +25,8 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.loader import become_loader, connection_loader
 
+from . import bytecode
+
 if t.TYPE_CHECKING:
     from ansible.plugins.action import ActionBase
     from ansible.plugins.connection import ConnectionBase
@@ -40,34 +42,42 @@ _SEARCH = (
 # What every host does before anything else: it loads as little as it can. At the end all is said and
 # closed, and the kernel takes a process away faster than Python does.
 _BOOTSTRAP = """
-import binascii, gc, json, os, sys, zlib
+import binascii, gc, json, marshal, os, sys, zlib
 gc.set_threshold(100000)
-SENT = zlib.decompress(binascii.a2b_base64(PACKED)).decode().split("\\0")
-SOURCES = dict(zip(SENT[::2], SENT[1::2]))
+def unpacked(text):
+    return zlib.decompress(binascii.a2b_base64(text))
+MAGIC = getattr(sys.modules.get("_frozen_importlib_external"), "MAGIC_NUMBER", b"")
+OURS = MAGIC.hex() + " " + str(sys.implementation.cache_tag)
+CODES = marshal.loads(unpacked(BYTECODE)) if OURS == KIND else {}
 class Importer:
     heads = HEADS
+    sources = None
     def find_spec(self, name, path=None, target=None):
-        if name in SOURCES:
+        if name in NAMES:
             return type(sys.__spec__)(name, self, is_package=name in PACKAGES)
     def create_module(self, spec):
         return None
     def exec_module(self, module):
-        name = module.__name__
-        exec(compile(SOURCES[name], name, "exec", dont_inherit=True), module.__dict__)
+        exec(CODES.get(module.__name__) or self.compiled(module.__name__), module.__dict__)
+    def compiled(self, name):
+        if self.sources is None:
+            self.sources = dict(zip(NAMES, unpacked(SOURCES).decode().split("\\0")))
+        return compile(self.sources[name], name, "exec", dont_inherit=True)
     def sent_modules(self, package):
-        return [name.rpartition(".")[2] for name in SOURCES if name.rpartition(".")[0] == package]
+        return [name.rpartition(".")[2] for name in NAMES if name.rpartition(".")[0] == package]
 sys.meta_path.insert(0, Importer())
 from host.program import main
 main(json.loads(REQUEST))
 os._exit(0)
 """
-_IMPORT = re.compile(r"^ *from (\.+)([\w.]*) import (\([^)]*\)|[^\n#]*)", re.MULTILINE)
+_IMPORT = re.compile(r"^( *)from (\.+)([\w.]*) import (\([^)]*\)|[^\n#]*)", re.MULTILINE)
 #: What a host's compiler need not read: docstrings, comments, and the types of results.
 _DOCSTRING = re.compile(r'((?<=:\n) +|^)r?"""(?:[^"]|"(?!""))*"""$', re.MULTILINE)
 _COMMENT = re.compile(r"^ *#.*$", re.MULTILINE)
 _RESULT = re.compile(r"^( *(?:def \w+\(.*)?\)) -> .*:$", re.MULTILINE)
 #: What a kind of server says at its head of where it is (services/_base.py), as literals.
 _HEAD = re.compile(r"^    (process_names|traces) = (\([^()]*\))", re.MULTILINE)
+_USUAL = "\n    usual = True\n"
 
 
 class HostProgramError(AnsibleError):
@@ -83,6 +93,7 @@ class Module(t.NamedTuple):
 
     source: str
     imports: frozenset[str]
+    first: frozenset[str]  # those of them that it cannot be loaded without
 
 
 def _modules() -> dict[str, Module]:
@@ -93,7 +104,9 @@ def _modules() -> dict[str, Module]:
         package = parts[:-1]
         name = ".".join(package if parts[-1] == "__init__" else parts)
         source = path.read_text(encoding="utf-8")
-        found[name] = Module(lean(source), frozenset(_imports(source, package)))
+        imports = frozenset(_imports(source, package))
+        first = frozenset(_imports(source, package, indented=False))
+        found[name] = Module(lean(source), imports, first)
     return found
 
 
@@ -103,9 +116,11 @@ def lean(source: str) -> str:
     return _RESULT.sub(r"\1:", _COMMENT.sub("", shorter))
 
 
-def _imports(source: str, package: list[str]) -> t.Iterator[str]:
+def _imports(source: str, package: list[str], *, indented: bool = True) -> t.Iterator[str]:
     """What the relative imports of a module may mean: modules, or packages with modules in them."""
-    for dots, name, things in _IMPORT.findall(source):
+    for indent, dots, name, things in _IMPORT.findall(source):
+        if indent and not indented:
+            continue
         above = [*package[: len(package) - len(dots) + 1], *filter(None, name.split("."))]
         yield from (".".join(above[:size]) for size in range(1, len(above) + 1))
         yield from (
@@ -114,6 +129,7 @@ def _imports(source: str, package: list[str]) -> t.Iterator[str]:
 
 
 _MODULES = _modules()
+_KIND = r"host\.services\.[^_.]\w*"
 _PACKAGES = [name for name in _MODULES if any(other.startswith(name + ".") for other in _MODULES)]
 
 
@@ -134,12 +150,31 @@ def needed(operation: object) -> list[str]:
     return sorted(found)
 
 
+def _always(operation: object) -> set[str]:
+    """The modules that an operation loads on nearly every host: without it goes no host, or many have it."""
+    kinds = [
+        name
+        for name in needed(operation)
+        if re.fullmatch(_KIND, name)
+        and (_USUAL in _MODULES[name].source or not _HEAD.search(_MODULES[name].source))
+    ]
+    waiting = ["host", "host.program", f"host.{operation}", *kinds]
+    waiting += [other for name in kinds for other in _MODULES[name].imports]
+    found: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in _MODULES and name not in found:
+            found.add(name)
+            waiting.extend(_MODULES[name].first)
+    return found
+
+
 def _heads(names: t.Iterable[str]) -> dict[str, dict[str, tuple[str, ...]]]:
     """Where each kind of server may be, for a host to look before it compiles that kind.
 
     Of a kind that does not say so there is nothing here, and it is always loaded.
     """
-    kinds = [name for name in names if re.fullmatch(r"host\.services\.[^_.]\w*", name)]
+    kinds = [name for name in names if re.fullmatch(_KIND, name)]
     heads = {
         name.rpartition(".")[2]: {
             what: ast.literal_eval(value) for what, value in _HEAD.findall(_MODULES[name].source)
@@ -153,9 +188,21 @@ def _heads(names: t.Iterable[str]) -> dict[str, dict[str, tuple[str, ...]]]:
 def prepare(operation: object) -> str:
     """The program for an operation as it travels; actions call this before Ansible forks for each host."""
     names = needed(operation)
-    text = "\0".join(part for name in names for part in (name, _MODULES[name].source))
-    packed = base64.b64encode(zlib.compress(text.encode())).decode()
-    return f"PACKED = {packed!r}\nPACKAGES = {_PACKAGES!r}\nHEADS = {_heads(names)!r}\n"
+    sources = "\0".join(_MODULES[name].source for name in names).encode()
+    codes = bytecode.of({name: _MODULES[name].source for name in sorted(_always(operation))})
+    values = {
+        "NAMES": names,
+        "PACKAGES": _PACKAGES,
+        "HEADS": _heads(names),
+        "SOURCES": _packed(sources),
+        "KIND": bytecode.KIND,
+        "BYTECODE": _packed(codes),
+    }
+    return "".join(f"{name} = {value!r}\n" for name, value in values.items())
+
+
+def _packed(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data)).decode()
 
 
 def payload(request: dict[str, t.Any]) -> bytes:

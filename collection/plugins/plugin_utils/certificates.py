@@ -147,7 +147,9 @@ def _ended(chain: list[Parsed], now: datetime.datetime) -> list[Problem]:
 
 
 def _is_linked(leaf: Parsed, chain: list[Parsed]) -> bool:
-    return leaf.certificate is None or leaf.self_signed() or any(one.issued(leaf) for one in chain)
+    if leaf.certificate is None or any(one.identified_by(leaf) for one in chain):
+        return True
+    return leaf.self_signed() or any(one.issued(leaf) for one in chain)
 
 
 def _fill_names(bindings: list[dict[str, t.Any]], parsed: t.Mapping[str, Parsed]) -> list[dict[str, t.Any]]:

@@ -26,6 +26,8 @@ class Service:
     #: there is none, and no process, a scan does not even load this kind. The carrier reads this line and
     #: the one before in the source, so they are plain literals; without them the kind is always loaded.
     traces: Tuple[str, ...] = ()
+    #: Whether so many machines have it that its byte code goes along to each (docs/decisions/0009).
+    usual = False
     #: Whether it looks at what the other kinds have left over, and so comes after them.
     last = False
     #: Further places to look at, which only who asks for the scan can know (paths, globs).

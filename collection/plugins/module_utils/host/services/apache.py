@@ -60,6 +60,7 @@ class Apache(Service):
     name = "apache"
     process_names = ("apache2", "httpd")
     traces = ("apache2", "httpd", "/usr/local/apache2/bin/*", "/opt/apache2/bin/*", "/opt/httpd/bin/*")
+    usual = True
     layouts = _LAYOUTS
 
     def program(self) -> Optional[str]:

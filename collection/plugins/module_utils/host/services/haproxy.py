@@ -39,6 +39,7 @@ class HAProxy(Service):
     name = "haproxy"
     process_names = ("haproxy",)
     traces = ("haproxy", "/etc/haproxy/haproxy.cfg", "/opt/haproxy/sbin/*", "/usr/local/haproxy/sbin/*")
+    usual = True
     config = "/etc/haproxy/haproxy.cfg"
     defaults = _DEFAULTS
 

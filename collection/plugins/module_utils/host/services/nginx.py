@@ -54,6 +54,7 @@ class Nginx(Service):
         "/opt/nginx/sbin/*",
         "/www/server/nginx/sbin/*",
     )
+    usual = True
     config = "/etc/nginx/nginx.conf"
 
     def program(self) -> Optional[str]:

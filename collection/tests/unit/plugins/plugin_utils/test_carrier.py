@@ -15,16 +15,21 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.notafter.tls.plugins.module_utils.host import program, services
-from ansible_collections.notafter.tls.plugins.plugin_utils import carrier
+from ansible_collections.notafter.tls.plugins.plugin_utils import bytecode, carrier
 
 HOST = Path(program.__file__).parent
 
 
-def ask(request: dict[str, t.Any], home: Path) -> dict[str, t.Any]:
-    """Runs the host program here, as a host would."""
+def ask(request: dict[str, t.Any], home: Path, *, other_python: bool = False) -> dict[str, t.Any]:
+    """Runs the host program here, as a host would; that of another Python has no use for our byte code."""
+    text = carrier.payload(request)
+    if other_python:
+        ours = repr(bytecode.KIND).encode()
+        assert text.count(ours) == 1
+        text = text.replace(ours, b"'0d0d0d0a cpython-36'")
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-B", "-"],
-        input=carrier.payload(request),
+        input=text,
         capture_output=True,
         check=False,
         env={"HOME": str(home), "PATH": os.environ["PATH"]},
@@ -124,8 +129,19 @@ def test_where_a_kind_of_server_may_be_is_what_its_class_says() -> None:
         assert head == {"process_names": kind.process_names, "traces": kind.traces}
 
 
-def test_a_defect_of_ours_is_told_with_the_module_where_it_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other_python", [False, True], ids=["byte code", "source"])
+def test_a_defect_of_ours_is_told_with_the_place_where_it_is(tmp_path: Path, other_python: bool) -> None:
     with pytest.raises(carrier.HostProgramError) as caught:
-        ask({"op": "scan", "services": 7}, tmp_path)
+        ask({"op": "scan", "services": 7}, tmp_path, other_python=other_python)
     assert caught.value.kind == "internal"
-    assert "host.scan" in str(caught.value)
+    lines = (HOST / "scan.py").read_text().splitlines()
+    where = next(number for number, line in enumerate(lines, 1) if "in asked if" in line)
+    assert f'"host.scan", line {where}, in run' in str(caught.value)
+
+
+@pytest.mark.parametrize("other_python", [False, True], ids=["byte code", "source"])
+def test_a_host_with_another_python_says_the_same(tmp_path: Path, other_python: bool) -> None:
+    request = {"op": "scan", "services": ["files", "nginx"], "handshakes": False}
+    answer = ask(request, tmp_path, other_python=other_python)
+    assert answer["server"]["hostname"] == os.uname().nodename
+    assert "files" in [one["name"] for one in answer["server"]["services"]]

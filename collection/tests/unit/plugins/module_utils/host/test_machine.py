@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.notafter.tls.plugins.module_utils.host import services
@@ -288,3 +289,36 @@ def test_root_finds_no_program_that_another_may_change(machine: FakeMachine) -> 
     path.chmod(0o755)
     os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
     assert machine.find(("doveconf",)) is None
+
+
+def test_what_a_program_says_of_itself_is_read_in_its_file_unless_it_is_a_script(
+    machine: FakeMachine,
+) -> None:
+    httpd = machine.program("httpd")
+    program = Path(httpd)
+    texts = (b"\x7fELF", b"Apache/2", b"Apache/2.4.62 (Debian)", b"server/mod_so.c", b"")
+    program.write_bytes(b"\0".join(texts))
+    assert list(machine.written(str(program), b"Apache/")) == ["Apache/2", "Apache/2.4.62 (Debian)"]
+    assert list(machine.written(str(program), b".c\0")) == ["server/mod_so.c"]
+    apache = services.get("apache", machine)
+    assert apache.version() == "2.4.62"
+    assert [httpd, "-v"] not in machine.asked
+    script = machine.program("apache2")
+    Path(script).write_bytes(b"#!/bin/sh\necho Apache/2.4.62\0")
+    assert list(machine.written(script, b"Apache/")) == []
+
+
+def test_a_kind_of_server_without_a_trace_is_not_loaded(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    traces = ("exim4", f"{tmp_path}/opt/exim*/bin/exim")
+    heads = {"exim": {"process_names": ("exim4", "exim"), "traces": traces}}
+    monkeypatch.setattr(services, "__loader__", SimpleNamespace(heads=heads))
+    assert services.may_be_here("nginx", machine), "it does not say where it is"
+    assert not services.may_be_here("exim", machine)
+    (tmp_path / "opt/exim-4/bin").mkdir(parents=True)
+    (tmp_path / "opt/exim-4/bin/exim").touch()
+    assert services.may_be_here("exim", machine)
+    (tmp_path / "opt/exim-4/bin/exim").unlink()
+    machine.process(10, "exim4", "exim4", uid=1000)
+    assert services.may_be_here("exim", machine), "whosever it is"
