@@ -87,8 +87,8 @@ class Authority:
         if any(waits):
             self.refused += 1
             return Refusal(FailureClass.RATE_LIMITED, max(waits))
-        for bucket, subject in wanted:
-            bucket.take(subject, now)
+        if wanted and wanted[0][0] is self.orders:
+            self.orders.take(self.name, now)
         return None
 
     def not_proved(self, names: tuple[str, ...], now: datetime) -> None:
@@ -98,6 +98,10 @@ class Authority:
 
     def issue(self, names: tuple[str, ...], replaces: str | None, now: datetime) -> Version:
         """Sign."""
+        if self.limited and replaces not in self.replaceable:
+            for bucket, subject in self._buckets(names):
+                if bucket is not self.orders:  # that one was taken when it was ordered
+                    bucket.take(subject, now)
         self.replaceable.discard(replaces or "")
         self.known_sets.add(names)
         life = next(life for since, life in reversed(self.lives) if since <= now)

@@ -208,8 +208,9 @@ class Play:
         refusal = self.authorities[account].order(one.names, replaces, self.now)
         self.figures.ordered(self.now, one.due_since or self.now, refused=refusal is not None)
         failure = refusal or self._failure(one)
+        began = self.now
         seconds = self.random.uniform(60, 180) * (1 if refusal else self.scenario.slower)
-        self._at(self.now + timedelta(seconds=seconds), lambda: self._ended(one, account, failure))
+        self._at(self.now + timedelta(seconds=seconds), lambda: self._ended(one, account, failure, began))
 
     def _failure(self, one: Certificate) -> Refusal | None:
         """What goes wrong that is not the CA's doing."""
@@ -219,13 +220,15 @@ class Play:
             return Refusal(FailureClass.CHALLENGE_FAILED)
         return None
 
-    def _ended(self, one: Certificate, account: str, failure: Refusal | None) -> None:
+    def _ended(self, one: Certificate, account: str, failure: Refusal | None, began: datetime) -> None:
         one.in_progress = False
         self.means.free += 1
         self._tell_breakers(one, account, failure)
         if failure is None:
             self._issued(one, account)
         else:
+            order = Order(one.names, self._kind(one, account))
+            self.means.budgets[account].not_issued(order, began)
             self._failed(one, account, failure)
         if self._waiting:
             self._wake()

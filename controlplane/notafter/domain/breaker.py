@@ -70,6 +70,14 @@ class Failed:
     at: datetime
     failure: FailureClass
     retry_after: timedelta | None = None
+    #: The registered domain that it was for: a limit may be that domain's own.
+    domain: str | None = None
+
+    @property
+    def who(self) -> str:
+        """What several of must fail before it is the other side's fault."""
+        limited = self.failure is FailureClass.RATE_LIMITED and self.domain is not None
+        return self.domain or "" if limited else self.certificate
 
 
 Event = Began | Succeeded | Failed
@@ -159,7 +167,7 @@ def _suspect(trip: Trip, breaker: Breaker, event: Event) -> Breaker:
     if event.failure not in trip.against:
         return breaker
     recent = [one for one in breaker.suspects if event.at - one.at < trip.memory]
-    others = tuple(one for one in recent if one.certificate != event.certificate)
+    others = tuple(one for one in recent if one.who != event.who)
     suspects = (*others, event)
     if len(suspects) < trip.certificates:
         return Closed(suspects)
@@ -206,7 +214,8 @@ def _open(trip: Trip, failed: tuple[Failed, ...], since: datetime, times: int) -
     longer: int = 2 ** min(times - 1, 10)
     wait = min(trip.first * longer, trip.longest)
     last = failed[-1]
-    until = max(last.at + wait, *(one.at + _asked(one) for one in failed))
+    # The shortest: an account's limit is told to all of them, a limit of one's own names to that one alone.
+    until = max(last.at + wait, min(one.at + _asked(one) for one in failed))
     return Open(since, until, times, last.failure)
 
 

@@ -5,7 +5,7 @@ allowed while fewer than so many lie within the span before now. Where a CA lets
 steadily, as Let's Encrypt does, this asks for no more than the CA would give.
 """
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -25,6 +25,10 @@ class Key(StrEnum):
     EXACT_SET = "exact_set"
     #: Not orders are counted here but names that could not be proved.
     FAILED_AUTHORISATION = "failed_authorisation"
+
+
+#: Certificates are counted, not orders that came to nothing.
+_OF_CERTIFICATES = frozenset({Key.REGISTERED_DOMAIN, Key.EXACT_SET})
 
 
 class OrderKind(StrEnum):
@@ -119,6 +123,13 @@ class Ledger:
         """Count one more, whenever it was."""
         insort(self._moments.setdefault((limit.name, subject), []), at)
 
+    def take_back(self, limit: Limit, subject: str, at: datetime) -> None:
+        """Count one less: what was noted at that moment came to nothing."""
+        moments = self._moments.get((limit.name, subject), [])
+        place = bisect_left(moments, at)
+        if place < len(moments) and moments[place] == at:
+            del moments[place]
+
     def within(self, limit: Limit, subject: str, now: datetime) -> list[datetime]:
         """Return the moments that still count, the oldest first."""
         moments = self._moments.get((limit.name, subject), [])
@@ -141,11 +152,18 @@ class Budget:
         return max(waits, key=lambda wait: wait.until) if waits else Allowed()
 
     def ordered(self, order: Order, at: datetime) -> None:
-        """Count an order that was made."""
+        """Count an order that was made, and the certificate that may come of it."""
         for limit in self.limits:
             if limit.key is not Key.FAILED_AUTHORISATION and order.kind not in limit.spares:
                 for subject in subjects(limit, order, self.account):
                     self.ledger.note(limit, subject, at)
+
+    def not_issued(self, order: Order, at: datetime) -> None:
+        """Of an order that was made then no certificate came: only the order itself still counts."""
+        for limit in self.limits:
+            if limit.key in _OF_CERTIFICATES and order.kind not in limit.spares:
+                for subject in subjects(limit, order, self.account):
+                    self.ledger.take_back(limit, subject, at)
 
     def not_proved(self, name: str, at: datetime) -> None:
         """Count a name that could not be proved, whatever kind of order it was for."""

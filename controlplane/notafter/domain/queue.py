@@ -141,7 +141,7 @@ def choose(candidates: Iterable[Candidate], means: Means, now: datetime) -> Chos
         if not means.fits(urgent=one.urgent):
             left.append(Left(one.key, Reason(ReasonCode.QUEUED, _ahead(len(taken)))))
             continue
-        found = _way(one, means, now)
+        found = way(one, means, now)
         if isinstance(found, Left):
             left.append(found)
             continue
@@ -150,14 +150,14 @@ def choose(candidates: Iterable[Candidate], means: Means, now: datetime) -> Chos
     return Chosen(tuple(taken), tuple(left))
 
 
-def _way(one: Candidate, means: Means, now: datetime) -> Way | Left:
-    """Return the first way that is open; the second and later ones only near the deadline."""
+def way(one: Candidate, means: Means, now: datetime) -> Way | Left:
+    """Return the first way that is open, the later ones only near the deadline; spends nothing."""
     near = one.second_at <= now
     refusals: list[Left] = []
-    for way in one.ways if near else one.ways[:1]:
-        refusal = _refusal(one, way, means, now)
+    for each in one.ways if near else one.ways[:1]:
+        refusal = _refusal(one, each, means, now)
         if refusal is None:
-            return way
+            return each
         refusals.append(refusal)
     if not refusals:
         return Left(one.key, Reason(ReasonCode.NO_ACCOUNT, "it has no CA account"))
@@ -168,27 +168,27 @@ def _way(one: Candidate, means: Means, now: datetime) -> Way | Left:
     return Left(one.key, first.reason, min(times, default=None))
 
 
-def _refusal(one: Candidate, way: Way, means: Means, now: datetime) -> Left | None:
-    for name in way.breakers:
+def _refusal(one: Candidate, by: Way, means: Means, now: datetime) -> Left | None:
+    for name in by.breakers:
         answer = gate(means.breakers.get(name, Closed()), now)
         if isinstance(answer, Shut):
             return Left(
                 one.key, Reason(ReasonCode.BREAKER_OPEN, f"{name} is {answer.sentence}"), answer.until
             )
-    budget = means.budgets.get(way.account)
+    budget = means.budgets.get(by.account)
     if budget is None:
         return None
-    allowed = budget.answer(way.order, now, urgent=one.urgent)
+    allowed = budget.answer(by.order, now, urgent=one.urgent)
     if isinstance(allowed, Wait):
         return Left(one.key, Reason(ReasonCode.OVER_BUDGET, f"waits for {allowed.sentence}"), allowed.until)
     return None
 
 
-def _spend(one: Candidate, way: Way, means: Means, now: datetime) -> None:
+def _spend(one: Candidate, by: Way, means: Means, now: datetime) -> None:
     means.free -= 1
-    if way.account in means.budgets:
-        means.budgets[way.account].ordered(way.order, now)
-    for name in way.breakers:
+    if by.account in means.budgets:
+        means.budgets[by.account].ordered(by.order, now)
+    for name in by.breakers:
         breaker = means.breakers.get(name, Closed())
         if not isinstance(breaker, Closed):
             trip = means.trips.get(name, CA)

@@ -83,6 +83,16 @@ def test_retry_after_is_obeyed_also_when_it_comes_while_open() -> None:
     assert late.until == NOW + MINUTE + 2 * hour
 
 
+def test_a_limit_of_one_registered_domain_does_not_stop_the_account() -> None:
+    hour = timedelta(hours=1)
+    same: list[Event] = [
+        Failed(name, NOW, FailureClass.RATE_LIMITED, hour, "example.com") for name in "abcdef"
+    ]
+    assert isinstance(after(CA, same), Closed)
+    others = [Failed(name, NOW, FailureClass.RATE_LIMITED, hour, f"{name}.example") for name in "xy"]
+    assert isinstance(after(CA, [*same, *others]), Open)
+
+
 def test_one_probe_goes_and_nothing_beside_it() -> None:
     assert gate(opened(), NOW + 5 * MINUTE) == Go(probe=True)
     answer = gate(probing(), NOW + 6 * MINUTE)

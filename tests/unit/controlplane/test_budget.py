@@ -89,6 +89,18 @@ def test_the_same_set_in_another_order_is_the_same_set() -> None:
     assert wait.limit.key is Key.EXACT_SET
 
 
+def test_an_order_that_came_to_nothing_is_an_order_and_no_certificate() -> None:
+    account = budget()
+    order = Order(("www.example.com",))
+    for n in range(300):
+        account.ordered(order, NOW + n * timedelta(seconds=1))
+        account.not_issued(order, NOW + n * timedelta(seconds=1))
+    wait = account.answer(order, NOW + HOUR)
+    assert isinstance(wait, Wait)
+    assert wait.limit.key is Key.ACCOUNT
+    assert account.answer(order, wait.until + HOUR) == Allowed()
+
+
 def test_a_renewal_of_the_same_names_does_not_count_for_account_and_registered_domain() -> None:
     account = budget()
     for n in range(400):
