@@ -74,9 +74,9 @@ def take(host: str, token: str) -> Page:
     try:
         page: Page = json.loads(zlib.decompress(path.read_bytes()))
         path.unlink()
-    except (OSError, ValueError, zlib.error) as error:
+    except (OSError, ValueError, zlib.error):
         told = f"the page {token} of {host} is not here: a page waits while the run lasts, and is given once"
-        raise NoSuchPage(told) from error
+        raise NoSuchPage(told) from None
     return page
 
 

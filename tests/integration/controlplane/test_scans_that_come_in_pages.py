@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -67,7 +66,7 @@ def warnings(stage: Stage) -> list[str]:
         return [one["message"] for one in servers.by_name(session, "web1").warnings]
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
 def test_in_any_order_the_pages_are_one_whole_scan(stage: Stage, order: Sequence[int]) -> None:
     some = found(stage, "a", "b", "c", "gone")
     stage.found("web1", *some)
