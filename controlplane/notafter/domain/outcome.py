@@ -69,11 +69,12 @@ class Deployed:
 
 @dataclass(frozen=True)
 class FoundFile:
-    """One file of a binding."""
+    """One file of a binding; of a keystore, the alias of the entry that the binding shows."""
 
     path: str
     kind: FileKind
     sha256: str | None
+    alias: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""A place: all bindings of one service on one server that name the same certificate file."""
+"""A place: all bindings of one service on one server that name the same certificate file.
+
+A keystore has a certificate for each of its aliases: each is a place of its own.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -54,8 +57,14 @@ def joined(first: Place, second: Place) -> Place:
 
 
 def leaf_path(binding: Binding) -> str | None:
-    """Return the file that holds a binding's certificate, by which its place is known."""
-    return next((file.path for file in binding.files if file.kind in LEAF_KINDS), None)
+    """Return what a binding's place is known by: the file that holds its certificate.
+
+    Of a keystore it is `/a.p12#shop`, the file with the alias of the entry.
+    """
+    file = next((file for file in binding.files if file.kind in LEAF_KINDS), None)
+    if file is None:
+        return None
+    return file.path if file.alias is None else f"{file.path}#{file.alias}"
 
 
 def _merged(key: Key, group: list[Binding]) -> Place:

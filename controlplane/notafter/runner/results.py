@@ -186,7 +186,8 @@ def _listener(one: Mapping[str, Any]) -> str:
 
 
 def _file(one: Mapping[str, Any]) -> FoundFile:
-    return FoundFile(_text(one["path"]), FileKind(one["kind"]), _fingerprint(one.get("sha256")))
+    path, kind, digest = _text(one["path"]), FileKind(one["kind"]), _fingerprint(one.get("sha256"))
+    return FoundFile(path, kind, digest, _optional(one.get("alias")))
 
 
 def _warning(one: object) -> Unresolved:

@@ -33,6 +33,20 @@ def test_a_pair_on_one_vhost_is_two_certificates(stage: Stage) -> None:
     assert names_of(stage) == {"crt-1": ["web1:/ec.pem"], "crt-2": ["web1:/rsa.pem"]}
 
 
+def test_two_aliases_of_a_keystore_are_two_places_that_stay_apart(stage: Stage) -> None:
+    pems = {name: stage.ca.issue(f"{name}.example").certificate for name in ("shop", "blog")}
+    for _ in range(2):
+        rows = [(pem, binding(pem, "/s.p12", service="tomcat")) for pem in pems.values()]
+        for alias, (_pem, row) in zip(pems, rows, strict=True):
+            row["files"] = [{"path": "/s.p12", "kind": "pkcs12", "sha256": "cd" * 32, "alias": alias}]
+        stage.found("web1", *rows)
+    assert names_of(stage) == {"crt-1": ["web1:/s.p12#shop"], "crt-2": ["web1:/s.p12#blog"]}
+    with stage.database.read() as session:
+        places = [certificates.get(session, number).deployments[0] for number in (1, 2)]
+        assert [place.file_fingerprint for place in places] == [fingerprint(pem) for pem in pems.values()]
+        assert [place.files[0]["path"] for place in places] == ["/s.p12", "/s.p12"]
+
+
 def test_scanning_twice_changes_nothing(stage: Stage) -> None:
     pem = stage.ca.issue("shop.example").certificate
     for _ in range(2):

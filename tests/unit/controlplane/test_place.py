@@ -1,5 +1,7 @@
 """Bindings that share a certificate file are one place."""
 
+from dataclasses import replace
+
 from notafter.domain.deployment import FileKind
 from notafter.domain.outcome import Binding, FoundFile
 from notafter.domain.place import places
@@ -33,6 +35,18 @@ def test_a_name_is_never_asked_for_where_it_is_not_served() -> None:
 def test_two_files_are_two_places_although_one_vhost_names_both() -> None:
     pair = [binding("a.example", "*:443", "/rsa.pem"), binding("a.example", "*:443", "/ec.pem")]
     assert set(places(pair)) == {("nginx", "/rsa.pem"), ("nginx", "/ec.pem")}
+
+
+def test_each_alias_of_a_keystore_is_a_place() -> None:
+    store = [replace(binding(f"{alias}.example", "*:443"), files=(of(alias),)) for alias in ("a", "b", "a")]
+    found = places(store)
+    assert set(found) == {("nginx", "/s.p12#a"), ("nginx", "/s.p12#b")}
+    assert found["nginx", "/s.p12#b"].names == ("b.example",)
+    assert [file.path for file in found["nginx", "/s.p12#a"].files] == ["/s.p12"]
+
+
+def of(alias: str) -> FoundFile:
+    return FoundFile("/s.p12", FileKind.PKCS12, "cd" * 32, alias)
 
 
 def test_a_binding_without_a_certificate_file_is_no_place() -> None:

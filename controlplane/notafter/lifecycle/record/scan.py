@@ -195,7 +195,7 @@ def _place(  # noqa: PLR0913, PLR0917 -- a place, what was known of it, what was
     row.line = place.line
     row.names = list(place.names)
     row.listeners = list(place.listeners)
-    row.files = [{"path": f.path, "kind": f.kind.value, "sha256": f.sha256} for f in place.files]
+    row.files = [_kept(file) for file in place.files]
     row.managed_by = place.managed_by
     row.problems = [{"kind": kind, "message": message} for kind, message in place.problems]
     row.absent_since = None
@@ -207,6 +207,11 @@ def _place(  # noqa: PLR0913, PLR0917 -- a place, what was known of it, what was
     arrivals.named.add(row.id)
 
 
+def _kept(file: FoundFile) -> dict[str, str | None]:
+    kept = {"path": file.path, "kind": file.kind.value, "sha256": file.sha256}
+    return kept if file.alias is None else {**kept, "alias": file.alias}
+
+
 def _as_place(row: DeploymentRow) -> Place:
     """Return what another page of the same scan has said of a place."""
     return Place(
@@ -216,7 +221,10 @@ def _as_place(row: DeploymentRow) -> Place:
         line=row.line,
         names=tuple(row.names),
         listeners=tuple(row.listeners),
-        files=tuple(FoundFile(one["path"], FileKind(one["kind"]), one["sha256"]) for one in row.files),
+        files=tuple(
+            FoundFile(one["path"], FileKind(one["kind"]), one["sha256"], one.get("alias"))
+            for one in row.files
+        ),
         fingerprint=row.file_fingerprint,
         managed_by=row.managed_by,
         problems=tuple((one["kind"], one["message"]) for one in row.problems),

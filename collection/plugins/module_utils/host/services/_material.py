@@ -159,6 +159,8 @@ class Materials:
             if not store.trouble:
                 problems.append(("malformed", _lacking(path, opening.alias)))
             return place
+        alias = entry.alias.encode("utf-8", "backslashreplace").decode("utf-8")
+        place.files[0]["alias"] = alias[:_ALIAS_LIMIT]
         if not entry.has_key:
             problems.append(("malformed", "%s has no private key for %r" % (path, opening.alias)))
         elif status is not None and status.st_mode & 0o006 and self._reachable(path):
@@ -288,6 +290,7 @@ def _pem(der: bytes) -> str:
 
 
 # OpenSSL keeps a certificate for each kind of key: a key of another kind has "no certificate".
+_ALIAS_LIMIT = 200
 _MISFITS = ("MISMATCH", "NO_CERTIFICATE_ASSIGNED", "NO_PRIVATE_KEY_ASSIGNED")
 
 

@@ -167,6 +167,8 @@ def test_what_is_wrong_with_a_keystore_is_a_problem(tmp_path: Path, issue: Issue
         found, _materials = place(file, data, opening or Opening())
         return [kind for kind, _message in found.problems]
 
+    shown, _materials = place(file, stores.jks(stores.key_entry("a", made)), Opening())
+    assert [file["alias"] for file in shown.files] == ["a"]
     assert kinds(b"hello") == ["malformed"]
     assert kinds(made.pem.encode()) == ["malformed"]
     assert kinds(stores.jks(stores.trusted_entry("a", made))) == ["malformed"]
