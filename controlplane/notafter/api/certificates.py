@@ -13,9 +13,9 @@ from notafter.api.service import Caller, ServiceDep
 from notafter.domain.certificate import Challenge, ChallengeType, Health, HttpMode, KeyType, health
 from notafter.domain.deployment import Sync, sync, why_deploy
 from notafter.domain.difference import Cause, difference
-from notafter.domain.renewal import why_due
 from notafter.lifecycle import adopt, request
 from notafter.lifecycle.adopt import Terms
+from notafter.lifecycle.ordering import Outlook
 from notafter.store import certificates, deployments, versions
 from notafter.store.database import Session
 from notafter.store.tables import CertificateRow, DeploymentRow, VersionRow
@@ -141,7 +141,8 @@ def page(desk: ServiceDep, _: Caller, after: After = 0, limit: Limit = 50) -> Pa
     now = desk.clock()
     with desk.database.read() as session:
         rows = certificates.page(session, after, limit + 1)
-        shown = [_short(session, row, now) for row in rows[:limit]]
+        outlook = Outlook(session, now)
+        shown = [_short(outlook, row, now) for row in rows[:limit]]
     return Page(items=shown, next=shown[-1].id if len(rows) > limit else None)
 
 
@@ -179,9 +180,9 @@ def verify(desk: ServiceDep, who: Caller, certificate_id: Id) -> JobShort:
     return job
 
 
-def _short(session: Session, row: CertificateRow, now: datetime) -> CertificateShort:
-    facts = certificates.facts(session, row)
-    decision = why_due(facts, now)
+def _short(outlook: Outlook, row: CertificateRow, now: datetime) -> CertificateShort:
+    facts = certificates.facts(outlook.session, row)
+    decision = outlook.decision(row, facts)
     current = row.current
     return CertificateShort(
         id=row.id,
@@ -206,7 +207,7 @@ def _short(session: Session, row: CertificateRow, now: datetime) -> CertificateS
 
 def _detail(session: Session, row: CertificateRow, now: datetime) -> Certificate:
     return Certificate(
-        **_short(session, row, now).model_dump(),
+        **_short(Outlook(session, now), row, now).model_dump(),
         account=row.account.name if row.account else None,
         credential=row.credential.name if row.credential else None,
         challenge=row.challenge,

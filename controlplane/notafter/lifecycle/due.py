@@ -7,9 +7,11 @@ from typing import TypeVar
 
 from notafter.domain.deployment import why_deploy
 from notafter.domain.job import JobKind
+from notafter.domain.queue import choose
 from notafter.domain.reason import Reason, ReasonCode
 from notafter.domain.renewal import why_due
 from notafter.domain.server import next_scan
+from notafter.lifecycle import ordering
 from notafter.store import certificates, deployments, items, jobs, servers
 from notafter.store.database import Database, Session
 from notafter.store.tables import CertificateRow, DeploymentRow, JobRow, ServerRow
@@ -23,6 +25,8 @@ class Limits:
     """How much one job takes on, and how often the fleet is looked over."""
 
     certificates_per_job: int = 50
+    #: What is less pressing stays due: what comes up until the next tick may be more so.
+    certificates_per_tick: int = 200
     deployments_per_job: int = 200
     scan_interval: timedelta | None = None
 
@@ -65,16 +69,26 @@ def _anything(session: Session, now: datetime, limits: Limits) -> bool:
 
 
 def _renewals(session: Session, now: datetime, limits: Limits) -> Iterator[JobRow]:
-    due: list[tuple[CertificateRow, Reason]] = []
-    for row in _free(session, certificates.due(session, now), _servers):
-        decision = why_due(certificates.facts(session, row), now)
-        if decision.due:
-            due.append((row, decision.reason))
-    for batch in _batches(due, limits.certificates_per_job):
+    for batch in _batches(_orderable(session, now, limits), limits.certificates_per_job):
         job = jobs.add(session, JobKind.RENEW, _summary(batch), SCHEDULER, now)
         for row, reason in batch:
             renew_items(session, job, row, reason)
         yield job
+
+
+def _orderable(session: Session, now: datetime, limits: Limits) -> list[tuple[CertificateRow, Reason]]:
+    """Return what is due and may be ordered, the most pressing first; what waits says why when asked."""
+    rows: dict[str, CertificateRow] = {}
+    candidates = []
+    for row in _free(session, certificates.due(session, now), _servers):
+        decision = why_due(certificates.facts(session, row), now)
+        if decision.due:
+            rows[row.key] = row
+            candidates.append(ordering.candidate(session, row, decision.reason))
+    if not candidates:
+        return []
+    means = ordering.means(session, now, limits.certificates_per_tick)
+    return [(rows[taken.key], taken.reason) for taken in choose(candidates, means, now).taken]
 
 
 def _deploys(session: Session, now: datetime, limits: Limits) -> Iterator[JobRow]:

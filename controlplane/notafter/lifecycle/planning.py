@@ -90,7 +90,7 @@ def _signing(session: Session, row: CertificateRow) -> PlannedSigning | None:
         profile=row.profile,
         csr_pem=request.csr_pem,
         attempt=request.key,
-        replaces_pem=_replaces(row),
+        replaces_pem=replaces(row),
         issuer=row.issuer_host,
     )
 
@@ -103,7 +103,7 @@ def _challenge(row: CertificateRow) -> dict[str, Plain]:
     return challenge
 
 
-def _replaces(row: CertificateRow) -> str | None:
+def replaces(row: CertificateRow) -> str | None:
     """Return the certificate that the new one replaces (RFC 9773 §5).
 
     Only one that the same account has issued, and only if it was not replaced before.

@@ -1,14 +1,15 @@
 """Items: what one job is to bring about; at most one open item for a subject."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
 
-from notafter.domain.job import OPEN_ITEM_STATES, ItemState, Subject
+from notafter.domain.job import OPEN_ITEM_STATES, ItemState, JobKind, Subject
 from notafter.domain.reason import Reason
 from notafter.store.database import Session
-from notafter.store.tables import CertificateRow, DeploymentRow, ItemRow, JobRow, ServerRow
+from notafter.store.tables import CertificateRow, DeploymentRow, ItemRow, JobRow, ServerRow, VersionRow
 
 
 def add_certificate(session: Session, job: JobRow, row: CertificateRow, due_reason: str) -> ItemRow:
@@ -123,6 +124,57 @@ def open_certificate(session: Session, certificate_id: int) -> ItemRow | None:
         ItemRow.state.in_(OPEN_ITEM_STATES),
     )
     return session.scalar(query)
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """One renewal that was begun, as far as it has come."""
+
+    certificate_id: int
+    account_id: int
+    credential_id: int | None
+    names: tuple[str, ...]
+    replaced: bool
+    state: ItemState
+    reason: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    next_attempt_at: datetime | None
+
+
+def renewed_since(session: Session, since: datetime) -> list[Renewed]:
+    """Return the renewals that were begun since then; what was cancelled before it began is none."""
+    query = (
+        select(ItemRow, JobRow, CertificateRow, VersionRow.account_id)
+        .join(JobRow, ItemRow.job_id == JobRow.id)
+        .join(CertificateRow, ItemRow.certificate_id == CertificateRow.id)
+        .outerjoin(VersionRow, VersionRow.fingerprint == ItemRow.before_fingerprint)
+        .where(
+            JobRow.kind == JobKind.RENEW,
+            JobRow.created_at > since,
+            ItemRow.subject == Subject.CERTIFICATE,
+            CertificateRow.account_id.is_not(None),
+        )
+        .order_by(ItemRow.id)
+    )
+    return [
+        Renewed(
+            certificate_id=row.id,
+            account_id=row.account_id or 0,
+            credential_id=row.credential_id,
+            names=tuple(row.names),
+            replaced=replaced is not None and replaced == row.account_id,
+            state=item.state,
+            reason=item.reason,
+            created_at=job.created_at,
+            started_at=job.started_at,
+            finished_at=item.finished_at,
+            next_attempt_at=row.next_attempt_at,
+        )
+        for item, job, row, replaced in session.execute(query)
+        if item.state in OPEN_ITEM_STATES or job.started_at is not None
+    ]
 
 
 def of_job(session: Session, job_id: int, subject: Subject | None = None) -> Sequence[ItemRow]:

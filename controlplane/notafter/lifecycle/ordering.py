@@ -1,0 +1,137 @@
+"""What there is to order with: budgets and breakers of the CA accounts, from the renewals on record."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from notafter.domain import breaker
+from notafter.domain.breaker import LONGEST_RETRY_AFTER, Event, Trip
+from notafter.domain.budget import Budget, Order, OrderKind, kind_of, limits_of
+from notafter.domain.certificate import RenewalFacts
+from notafter.domain.deployment import Decision
+from notafter.domain.job import OPEN_ITEM_STATES, ItemState
+from notafter.domain.outcome import FailureClass
+from notafter.domain.queue import Candidate, Left, Means, Way, way
+from notafter.domain.queue import candidate as candidate_of
+from notafter.domain.reason import Reason
+from notafter.domain.registered import registered_domain
+from notafter.domain.renewal import why_due
+from notafter.lifecycle.planning import replaces
+from notafter.store import accounts, certificates, items
+from notafter.store.database import Session
+from notafter.store.items import Renewed
+from notafter.store.tables import AccountRow, CertificateRow
+
+_FAILURES = frozenset(FailureClass)
+
+
+def means(session: Session, now: datetime, free: int = 1) -> Means:
+    """Return what may still be ordered by whom, as it follows from what was ordered until now."""
+    found = Means(free=free)
+    rows = {row.id: row for row in accounts.everyone(session)}
+    since = min(now - LONGEST_RETRY_AFTER, *(now - _longest_span(row) for row in rows.values()), now)
+    history = items.renewed_since(session, since)
+    for row in rows.values():
+        own = [one for one in history if one.account_id == row.id]
+        found.budgets[_account(row)] = _budget(row, own)
+        _break(found, _account(row), breaker.CA, own)
+    for number in {one.credential_id for one in history if one.credential_id is not None}:
+        own = [one for one in history if one.credential_id == number]
+        _break(found, _credential(number), breaker.DNS_PROVIDER, own)
+    return found
+
+
+def candidate(session: Session, row: CertificateRow, reason: Reason) -> Candidate:
+    """Return what the queue looks at of a certificate that is due."""
+    return candidate_of(certificates.facts(session, row), reason, row.key, _ways(row))
+
+
+@dataclass
+class Outlook:
+    """What comes next for certificates, as people are told it; looks the means up only if one is due."""
+
+    session: Session
+    now: datetime
+    _means: Means | None = field(default=None, init=False)
+
+    def decision(self, row: CertificateRow, facts: RenewalFacts) -> Decision:
+        """Return whether a certificate is renewed now; if it is due and must wait, why and until when."""
+        decision = why_due(facts, self.now)
+        if not decision.due:
+            return decision
+        if self._means is None:
+            self._means = means(self.session, self.now)
+        found = way(candidate_of(facts, decision.reason, row.key, _ways(row)), self._means, self.now)
+        if isinstance(found, Left):
+            sentence = f"due ({decision.reason.sentence}), but {found.reason.sentence}"
+            return Decision(due=False, reason=Reason(found.reason.code, sentence), at=found.at)
+        return decision
+
+
+def _ways(row: CertificateRow) -> tuple[Way, ...]:
+    """Return the one account that a certificate has so far, and what must work for it."""
+    if row.account is None:
+        return ()
+    breakers = [_account(row.account)]
+    if row.credential_id is not None:
+        breakers.append(_credential(row.credential_id))
+    return (Way(_account(row.account), Order(tuple(row.names), _kind(row)), tuple(breakers)),)
+
+
+def _kind(row: CertificateRow) -> OrderKind:
+    current = row.current
+    before = current.names if current is not None and current.account_id == row.account_id else None
+    return kind_of(row.names, before, replaces=replaces(row) is not None)
+
+
+def _budget(row: AccountRow, history: Sequence[Renewed]) -> Budget:
+    budget = Budget(_account(row), limits_of(row.directory))
+    for one in history if budget.limits else ():
+        at = one.finished_at or one.started_at or one.created_at
+        order = Order(one.names, OrderKind.REPLACES if one.replaced else OrderKind.NEW)
+        budget.ordered(order, at)
+        if one.state not in OPEN_ITEM_STATES and one.state is not ItemState.SUCCEEDED:
+            budget.not_issued(order, at)
+        if one.reason == FailureClass.CHALLENGE_FAILED:  # which of the names it was is not on record
+            for name in one.names:
+                budget.not_proved(name, at)
+    return budget
+
+
+def _break(found: Means, name: str, trip: Trip, history: Sequence[Renewed]) -> None:
+    events = sorted((event for one in history for event in _events(one)), key=lambda event: event.at)
+    found.trips[name] = trip
+    found.breakers[name] = breaker.after(trip, events)
+
+
+def _events(one: Renewed) -> Iterator[Event]:
+    key = f"crt-{one.certificate_id}"
+    yield breaker.Began(key, one.created_at)
+    if one.state in OPEN_ITEM_STATES or one.finished_at is None:
+        return
+    if one.state is ItemState.SUCCEEDED:
+        yield breaker.Succeeded(key, one.finished_at)
+        return
+    failure = FailureClass(one.reason) if one.reason in _FAILURES else FailureClass.INTERNAL
+    yield breaker.Failed(
+        key, one.finished_at, failure, _retry_after(one, failure), registered_domain(one.names[0])
+    )
+
+
+def _retry_after(one: Renewed, failure: FailureClass) -> timedelta | None:
+    """Return the patience that the CA asked for: the certificate's own wait has it in it."""
+    if failure is not FailureClass.RATE_LIMITED or one.next_attempt_at is None or one.finished_at is None:
+        return None
+    return max(one.next_attempt_at - one.finished_at, timedelta(0))
+
+
+def _longest_span(row: AccountRow) -> timedelta:
+    return max((limit.span for limit in limits_of(row.directory)), default=timedelta(0))
+
+
+def _account(row: AccountRow) -> str:
+    return f"the CA account {row.name}"
+
+
+def _credential(number: int) -> str:
+    return f"the DNS credential {number}"

@@ -1,0 +1,124 @@
+"""What is due is not always ordered: limits, a CA that is down; the next step of each says so."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from notafter.domain.outcome import FailureClass, IssueFailed
+from notafter.domain.reason import ReasonCode
+from notafter.lifecycle import due, signing
+from notafter.lifecycle.due import Limits
+from notafter.lifecycle.ordering import Outlook
+from notafter.store import accounts, certificates, items, jobs
+
+from tests.factories import binding
+
+if TYPE_CHECKING:
+    from notafter.domain.deployment import Decision
+    from notafter.domain.job import Subject
+
+    from tests.integration.controlplane.stage import Stage
+
+LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+MINUTE = timedelta(minutes=1)
+
+
+def fleet(stage: Stage, count: int, directory: str | None = None) -> list[str]:
+    """So many certificates, each on a server of its own, all due."""
+    for number in range(count):
+        pem = stage.ca.issue(f"n{number}.shop.example").certificate
+        stage.found(f"web{number}", (pem, binding(pem, names=(f"n{number}.shop.example",))))
+    keys = stage.adopt_all()
+    with stage.database.write() as session:
+        if directory is not None:
+            accounts.by_name(session, "main").directory = directory
+    make_due(stage)
+    return keys
+
+
+def make_due(stage: Stage) -> None:
+    """Their time has come, and nothing that failed keeps them back."""
+    with stage.database.write() as session:
+        for row in certificates.page(session, 0, 100):
+            row.first_renewal_at = row.renew_at = stage.clock() - MINUTE
+            row.next_attempt_at = None
+
+
+def fail(stage: Stage, failure: FailureClass) -> None:
+    """A worker takes the oldest job, and all its certificates fail."""
+    claim = stage.claim()
+    signing.prepare(stage.desk, claim, stage.clock())
+    with stage.database.read() as session:
+        keys = dict.fromkeys(
+            item.certificate.key for item in items.of_job(session, claim.job_id) if item.certificate
+        )
+    stage.report(claim, *(IssueFailed(key, failure, "no") for key in keys))
+    make_due(stage)
+
+
+def taken(stage: Stage, now: datetime, limits: Limits | None = None) -> int:
+    """How many certificates a tick takes."""
+    subject: Subject | str = "certificate"
+    made = due.tick(stage.database, now, limits or Limits())
+    with stage.database.read() as session:
+        return sum(item.subject == subject for job in made for item in items.of_job(session, job))
+
+
+def next_step(stage: Stage, key: str, now: datetime) -> Decision:
+    """What people are told of a certificate."""
+    with stage.database.read() as session:
+        row = certificates.by_key(session, key)
+        return Outlook(session, now).decision(row, certificates.facts(session, row))
+
+
+def test_a_ca_that_failed_three_certificates_is_left_alone_and_then_asked_by_one(stage: Stage) -> None:
+    keys = fleet(stage, 4)
+    now = stage.clock()
+    assert taken(stage, now) == 4
+    fail(stage, FailureClass.CA_UNAVAILABLE)
+    assert taken(stage, stage.clock()) == 0
+    told = next_step(stage, keys[0], stage.clock())
+    assert told.reason.code == ReasonCode.BREAKER_OPEN
+    assert "the CA account main is not asked: ca_unavailable" in told.reason.sentence
+    assert told.at is not None
+    later = told.at + MINUTE
+    assert next_step(stage, keys[0], later).due
+    assert taken(stage, later) == 1
+    assert "tries whether it works again" in next_step(stage, keys[1], later).reason.sentence
+
+
+def test_what_one_certificate_does_wrong_does_not_stop_the_others(stage: Stage) -> None:
+    fleet(stage, 4)
+    assert taken(stage, stage.clock()) == 4
+    fail(stage, FailureClass.CHALLENGE_FAILED)
+    assert taken(stage, stage.clock()) == 4
+
+
+def test_a_name_that_cannot_be_proved_is_not_ordered_beyond_the_cas_limit(stage: Stage) -> None:
+    (key,) = fleet(stage, 1, LETS_ENCRYPT)
+    for _ in range(4):
+        assert taken(stage, stage.clock()) == 1
+        fail(stage, FailureClass.CHALLENGE_FAILED)
+    assert taken(stage, stage.clock()) == 0
+    told = next_step(stage, key, stage.clock())
+    assert told.reason.code == ReasonCode.OVER_BUDGET
+    assert "5 failed authorisations per name in 1 h: n0.shop.example has had 4" in told.reason.sentence
+    assert taken(stage, stage.clock() + timedelta(minutes=61)) == 1
+
+
+def test_another_ca_has_no_limits_of_its_own(stage: Stage) -> None:
+    fleet(stage, 1)
+    for _ in range(8):
+        assert taken(stage, stage.clock()) == 1
+        fail(stage, FailureClass.CHALLENGE_FAILED)
+
+
+def test_one_tick_takes_the_most_pressing_ones_and_the_next_one_the_others(stage: Stage) -> None:
+    fleet(stage, 3)
+    limits = Limits(certificates_per_tick=2)
+    assert taken(stage, stage.clock(), limits) == 2
+    with stage.database.read() as session:
+        assert jobs.ready(session)
+    fail(stage, FailureClass.CHALLENGE_FAILED)
+    assert taken(stage, stage.clock(), limits) == 2
