@@ -46,6 +46,9 @@ OWN_WORK = {
     "/run/proftpd.scoreboard": "ProFTPD counts its clients",
     "/var/lib/postfix/prng_exch": "Postfix keeps random numbers for its next start",
     "/var/lib/mysql/ib*": "MariaDB writes its pages in the background",
+    "/var/lib/mysql/*.ibd": "so it does those of its tables",
+    "/var/lib/mysql/aria_log*": "and those of its other engine",
+    "/var/lib/postgresql/15/main/pg_wal/*": "PostgreSQL notes every 15 seconds which transactions are open",
     "/tmp/systemd-private-*-tomcat10.service-*/tmp/hsperfdata_tomcat/*": "Java's own counters",
 }
 
@@ -86,6 +89,8 @@ TOMCAT = """<?xml version="1.0" encoding="UTF-8"?>
 """
 POSTGRESQL = """autovacuum = off
 checkpoint_timeout = 1d
+wal_level = minimal
+max_wal_senders = 0
 ssl = on
 ssl_cert_file = '%C/postgres.crt'
 ssl_key_file = '%C/postgres.key'
