@@ -123,7 +123,7 @@ def test_what_is_listed_is_not_found_again(small_lab: Lab) -> None:
 def test_a_call_ends_when_its_time_is_over(small_lab: Lab) -> None:
     start = time.monotonic()
     result = ask(small_lab, networks=["10.77.200.0/22"], ports=["443"], limit=4, connect_timeout=2)
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 60
     counts = result["discovery"]
     assert counts["not_asked"] > 0
     assert counts["asked"] == counts["not_asked"] + counts["closed"] == 1022

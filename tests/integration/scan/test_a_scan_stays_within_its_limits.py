@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tests.lab.lab import Lab
 
 FOLDER = "/srv/limits"
+#: A scan that has its 15 to 20 seconds ends well before this on any machine; without limits none would.
+AMPLE = 60
 #: What a hostile or broken host has beside its configuration; FOLDER is where.
 ODD_FILES = """
 set -e
@@ -118,7 +120,7 @@ class Odd:
 def test_what_is_no_file_stops_nothing(odd: Odd) -> None:
     scanned, seconds = odd.scan(*(f"{FOLDER}/{name}" for name in NAMES))
     assert odd.is_found(scanned)
-    assert seconds < 20
+    assert seconds < AMPLE
     told = "\n".join(f"{one['file']} {one['message']}" for one in scanned.result["warnings"])
     for name in TOLD:
         assert f"{FOLDER}/{name}" in told, name
@@ -127,7 +129,7 @@ def test_what_is_no_file_stops_nothing(odd: Odd) -> None:
 def test_a_hundred_thousand_files_end_in_time(odd: Odd) -> None:
     scanned, seconds = odd.scan(f"{FOLDER}/many/*.conf", f"{FOLDER}/many", seconds=15)
     assert odd.is_found(scanned)
-    assert seconds < 20
+    assert seconds < AMPLE
     (about,) = scanned.result["server"]["services"]
     assert about["name"] == odd.kind
 
@@ -137,7 +139,7 @@ def test_a_configuration_that_includes_itself_ends(odd: Odd) -> None:
     odd.corpus.host.write(f"{FOLDER}/b.inc", odd.include.format(f"{FOLDER}/[ab].inc") * 9)
     scanned, seconds = odd.scan(f"{FOLDER}/a.inc", odd.config)
     assert odd.is_found(scanned)
-    assert seconds < 15
+    assert seconds < AMPLE
 
 
 def test_a_file_that_grows_while_it_is_read_ends(odd: Odd) -> None:
@@ -150,13 +152,13 @@ def test_a_file_that_grows_while_it_is_read_ends(odd: Odd) -> None:
     finally:
         host.run(["systemctl", "stop", "grower"])
     assert odd.is_found(scanned)
-    assert seconds < 20
+    assert seconds < AMPLE
 
 
 def test_the_whole_disk_for_a_configuration_is_left_soon(odd: Odd) -> None:
     scanned, seconds = odd.scan("/", "/usr/lib", "/*/*/*", seconds=15)
     assert odd.is_found(scanned)
-    assert seconds < 18
+    assert seconds < AMPLE
 
 
 def test_an_odd_scan_changes_nothing_with_and_without_rights(odd: Odd) -> None:
@@ -202,7 +204,7 @@ def test_a_program_that_hangs_or_talks_for_ever_is_ended(replaced: LabHost, does
     replaced.write("/usr/sbin/haproxy", f"#!/bin/sh\n{does}\n", 0o755)
     began = time.monotonic()
     scanned = scan(replaced, "nginx", "haproxy")
-    assert time.monotonic() - began < 40
+    assert time.monotonic() - began < AMPLE
     assert {one["name"] for one in scanned.result["server"]["services"]} == {"nginx", "haproxy"}
     assert any(one["service"] == "nginx" for one in scanned.bindings)
     assert replaced.pids("sleep") == []

@@ -361,10 +361,10 @@ def test_sections_that_are_not_closed_and_things_that_go_round_end(conf: Apache)
     ],
 )
 def test_what_grows_without_end_is_stopped(conf: Apache, text: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     conf.scan(text)
     assert isinstance(conf.report.cut, _reading.Exhausted)
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10
 
 
 class TestRunning:
@@ -477,7 +477,7 @@ def test_no_text_makes_the_reading_raise(text: str) -> None:
 
 
 def test_a_long_file_takes_linear_time() -> None:
-    start = time.monotonic()
+    start = time.process_time()
     for text in (
         "a" * (1 << 20),
         "\\\n" * (1 << 19),
@@ -490,4 +490,4 @@ def test_a_long_file_takes_linear_time() -> None:
         )
         reading.obey(_apache_syntax.lines(text, "x"), reading.main)
         _apache_syntax.words(text)
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20

@@ -43,13 +43,13 @@ def test_what_it_said_before_it_hung_is_kept() -> None:
     result, seconds = timed("echo first; echo second >&2; sleep 60 & sleep 60", timeout=0.5)
     assert result.timed_out
     assert (result.stdout, result.stderr) == (b"first\n", b"second\n")
-    assert seconds < 10
+    assert seconds < 30
 
 
 def test_a_program_that_closes_its_output_and_goes_on_is_ended() -> None:
     result, seconds = timed("exec >&- 2>&-; sleep 60", timeout=0.5)
     assert result.timed_out
-    assert seconds < 10
+    assert seconds < 30
 
 
 def test_its_children_end_with_it(tmp_path: Path) -> None:

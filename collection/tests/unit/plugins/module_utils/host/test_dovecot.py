@@ -227,7 +227,7 @@ def test_no_text_makes_the_reading_raise(text: str) -> None:
 
 
 def test_long_lines_take_linear_time() -> None:
-    start = time.monotonic()
+    start = time.process_time()
     for line in (
         '"' * (1 << 19),
         "\\a" * (1 << 19),
@@ -237,7 +237,7 @@ def test_long_lines_take_linear_time() -> None:
     ):
         reading = _dovecot_syntax.Reading(_reading.Reader(60.0), lambda *_: None)
         reading.parse(line, "/x")
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20
 
 
 def test_thousands_of_names_take_no_longer_than_their_number(conf: Dovecot) -> None:
@@ -247,9 +247,9 @@ def test_thousands_of_names_take_no_longer_than_their_number(conf: Dovecot) -> N
         for name in ("n", "*.n")
     )
     text = "ssl_cert = <%C/one.crt\nssl_key = <%C/one.key\n" + sections
-    began = time.monotonic()
+    began = time.process_time()
     bindings = conf.scan(text)
-    assert time.monotonic() - began < 15
+    assert time.process_time() - began < 15
     assert sum(len(one["names"]) for one in bindings) == 3000
 
 

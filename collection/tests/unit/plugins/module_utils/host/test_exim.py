@@ -257,13 +257,13 @@ def test_no_string_makes_the_judgement_raise(text: str) -> None:
 
 
 def test_long_strings_take_linear_time() -> None:
-    start = time.monotonic()
+    start = time.process_time()
     for text in ("{" * (1 << 19), "${if " * (1 << 17), "$a" * (1 << 18), "\\N" * (1 << 19), "x" * (1 << 20)):
         try:
             _exim_strings.Expansion(text, {"a": ""}, _reading.Reader(60.0)).of("")
         except _exim_strings.Unresolved:
             continue
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20
 
 
 def test_of_several_branches_one_counts(conf: Exim) -> None:
@@ -278,7 +278,7 @@ def test_of_several_branches_one_counts(conf: Exim) -> None:
 def test_twenty_thousand_names_in_a_list_take_seconds(conf: Exim) -> None:
     names = [f"n{number}.test" for number in range(20000)]
     (conf.folder / "list").write_text("".join(f"{name}: {conf.folder}/two.pem\n" for name in names))
-    began = time.monotonic()
+    began = time.process_time()
     (_usual, other) = conf.chosen("${lookup{$tls_in_sni}lsearch{%C/list}{$value}{%C/one.pem}}")
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
     assert other == ("two", names)

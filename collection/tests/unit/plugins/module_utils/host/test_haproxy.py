@@ -406,7 +406,7 @@ def test_no_line_of_a_crt_list_makes_its_reading_raise(line: str) -> None:
 
 
 def test_a_long_line_takes_linear_time() -> None:
-    start = time.monotonic()
+    start = time.process_time()
     for line in (
         "a" * (1 << 20),
         '"' * (1 << 19),
@@ -415,4 +415,4 @@ def test_a_long_line_takes_linear_time() -> None:
         '"' + "${" * (1 << 18),
     ):
         _haproxy_syntax.words(line, {"a": ""}.get)
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20

@@ -188,13 +188,13 @@ def test_a_secret_key_ends_the_reading_of_jceks(issue: Issue) -> None:
 
 
 def test_numbers_that_lie_cost_nothing() -> None:
-    start = time.monotonic()
+    start = time.process_time()
     for count in (-1, 0x7FFFFFFF, 0x80000000, 5000):
         for size in (-1, 0x7FFFFFFF):
             head = struct.pack(">IIi", stores.JKS, 2, count % 2**31 - 2**31 * (count >= 2**31))
             entry = struct.pack(">I", 1) + stores._text("a") + struct.pack(">Qi", 0, size)
             assert read(head + entry * 9).trouble is not None
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 class TestForms:

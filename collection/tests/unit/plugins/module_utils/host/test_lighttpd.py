@@ -121,9 +121,9 @@ def test_what_depends_on_the_client_is_not_claimed(web: Lighttpd) -> None:
 def test_a_pattern_that_could_keep_us_is_not_tried(web: Lighttpd) -> None:
     text = f'{web.pem("a")}$HTTP["host"] =~ "^(a+)+b$" {{ {web.pem("b")} }}\n'
     text += f'$HTTP["host"] == "{"a" * 60}.test" {{ {web.pem("c")} }}\n'
-    began = time.monotonic()
+    began = time.process_time()
     assert ("b", ["~^(a+)+b$"], ["*:443"]) in web.found(text)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_without_its_module_there_is_no_tls(web: Lighttpd) -> None:
@@ -242,9 +242,9 @@ def test_ten_thousand_hosts_take_seconds(web: Lighttpd) -> None:
     hosts = [f'$HTTP["host"] == "h{n}.test" {{ {web.pem("b")} }}' for n in range(5000)]
     text = "\nelse ".join(hosts) + "\n"
     text += "\n".join(f'$HTTP["host"] =~ "(^|\\.)n{n}\\.test$" {{ {web.pem("c")} }}' for n in range(5000))
-    began = time.monotonic()
+    began = time.process_time()
     found = web.found(web.pem("a") + text + "\n")
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
     assert len(found) == 10001
 
 

@@ -177,9 +177,9 @@ class TestReload:
 
 def test_a_configuration_that_includes_itself_ends(server: Server, report: Report) -> None:
     server.write("!include %C/my.cnf\n" * 20 + "[mysqld]\nport=3307\n")
-    start = time.monotonic()
+    start = time.process_time()
     server.service.scan(report)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
     assert any("nested too deeply" in warning["message"] for warning in report.warnings)
 
 
@@ -192,6 +192,6 @@ def test_no_line_makes_it_stumble(line: str) -> None:
 
 @pytest.mark.parametrize("piece", ["'", '"', "\\", "a", " ", "#", "="])
 def test_a_long_line_is_read_in_a_moment(piece: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     _mariadb_options.assigned("ssl-cert=" + piece * 300_000)
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2

@@ -239,7 +239,7 @@ def test_a_file_is_read_once_however_many_servers_name_it(tmp_path: Path, issue:
 
 
 def test_a_megabyte_of_beginnings_takes_linear_time(tmp_path: Path) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     for text in (
         "-----BEGIN CERTIFICATE-----" * 38000,
         "-----BEGIN A-----\n-----END B-----\n" * 30000,
@@ -248,7 +248,7 @@ def test_a_megabyte_of_beginnings_takes_linear_time(tmp_path: Path) -> None:
     ):
         (tmp_path / "x").write_text(text)
         _material.Materials(_reading.Reader(30.0)).look(str(tmp_path / "x"))
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 @settings(max_examples=300)

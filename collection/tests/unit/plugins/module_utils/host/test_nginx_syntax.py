@@ -175,9 +175,9 @@ def test_nesting_without_end_is_given_up() -> None:
     ids=lambda text: repr(text[:18]),
 )
 def test_a_megabyte_of_anything_takes_linear_time(text: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     Parsed(text)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 _PIECES = st.sampled_from(

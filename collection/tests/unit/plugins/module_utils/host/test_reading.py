@@ -156,9 +156,9 @@ def test_matching_never_raises(name: str, pattern: str) -> None:
 
 
 def test_many_stars_do_not_make_matching_slow() -> None:
-    start = time.monotonic()
+    start = time.process_time()
     assert not _reading.matches("a" * 255, "*a" * 100 + "b")
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_a_tidy_path_leads_to_the_same_place(tmp_path: Path) -> None:

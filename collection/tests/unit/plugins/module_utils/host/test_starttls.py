@@ -23,6 +23,8 @@ if t.TYPE_CHECKING:
 
 Talk = t.Callable[[socket.socket], None]
 TIMEOUT = 0.3
+#: What a loaded machine may take for it; those who would keep us would do so for ever.
+AMPLE = 15
 
 
 @contextlib.contextmanager
@@ -112,7 +114,7 @@ def test_a_dialogue_ends_in_a_handshake(protocol: str, made: Made, secure: Talk)
         secure(connection)
 
     with peer(talk) as endpoint:
-        served = handshake.ask(endpoint._replace(starttls=protocol), 5)
+        served = handshake.ask(endpoint._replace(starttls=protocol), 20)
     assert served.fingerprint == made.fingerprint, served.error
 
 
@@ -125,7 +127,7 @@ def test_a_peer_may_speak_slowly_and_in_pieces(made: Made, secure: Talk) -> None
         secure(connection)
 
     with peer(talk) as endpoint:
-        served = handshake.ask(endpoint._replace(starttls="smtp"), 5)
+        served = handshake.ask(endpoint._replace(starttls="smtp"), 20)
     assert served.fingerprint == made.fingerprint, served.error
 
 
@@ -133,7 +135,7 @@ def test_ipv6_is_asked_like_ipv4(made: Made, secure: Talk) -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
     with peer(secure, socket.AF_INET6) as endpoint:
-        served = handshake.ask(endpoint, 5)
+        served = handshake.ask(endpoint, 20)
     assert served.fingerprint == made.fingerprint, served.error
 
 
@@ -193,7 +195,7 @@ def test_whatever_a_peer_does_there_is_a_sentence_in_time(talk: Talk, protocol: 
     assert served.fingerprint is None
     assert served.error
     assert "\n" not in served.error
-    assert served.seconds < TIMEOUT + 0.5
+    assert served.seconds < AMPLE
 
 
 INJECTIONS: dict[str, tuple[tuple[bytes, bytes], ...]] = {
@@ -249,22 +251,23 @@ def test_a_handshake_that_drips_has_the_same_deadline() -> None:
     with peer(talk) as endpoint:
         served = handshake.ask(endpoint, TIMEOUT)
     assert (served.error, served.fingerprint) == ("no answer in time", None)
-    assert served.seconds < TIMEOUT + 0.5
+    assert served.seconds < AMPLE
 
 
 def test_a_resolver_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = socket.getaddrinfo
+    real, asleep = socket.getaddrinfo, threading.Event()
 
     def slow(host: str, *more: t.Any) -> t.Any:
         if len(more) > 4:
             return real(host, *more)
-        time.sleep(TIMEOUT * 3)
+        asleep.wait(2 * AMPLE)
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     served = handshake.ask(handshake.Endpoint("slow.invalid", 443, None), TIMEOUT)
+    asleep.set()
     assert served.error == "the name's addresses did not come in time"
-    assert served.seconds < TIMEOUT + 0.5
+    assert served.seconds < AMPLE
     assert not served.reached
 
 
@@ -317,5 +320,5 @@ def test_an_old_server_is_seen_as_well(made: Made, tmp_path: Path) -> None:
         context.wrap_socket(connection, server_side=True).close()
 
     with peer(talk) as endpoint:
-        served = handshake.ask(endpoint, 5)
+        served = handshake.ask(endpoint, 20)
     assert (served.protocol, served.fingerprint) == ("TLSv1", made.fingerprint), served.error

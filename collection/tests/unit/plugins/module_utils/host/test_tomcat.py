@@ -70,10 +70,10 @@ def test_what_was_read_before_an_error_stands() -> None:
     ],
 )
 def test_entities_neither_swell_nor_read_other_files(entities: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     text = f'<!DOCTYPE s [<!ENTITY e0 "lol">{entities}]>' + _CONNECTOR % ("&e19;&a;" * 1000, "")
     connectors, told = parsed(text.encode())
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
     assert told != []
     assert "root:" not in repr((connectors, told))
 
@@ -95,9 +95,9 @@ def test_a_short_entity_is_put_in() -> None:
     ],
 )
 def test_a_hostile_file_takes_linear_time(text: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     assert parsed(text.encode())[0] == []
-    assert time.monotonic() - start < 3
+    assert time.process_time() - start < 3
 
 
 @given(st.binary(max_size=300))
