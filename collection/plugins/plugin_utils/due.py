@@ -10,14 +10,15 @@ import typing as t
 
 from . import clock
 
-LONGEST_NOTICE = datetime.timedelta(days=15)
+#: A life under this is renewed at its half.
+SHORT_LIFE = datetime.timedelta(days=10)
 
 
 def why_due(current: dict[str, t.Any] | None, wish: dict[str, t.Any], now: datetime.datetime) -> str | None:
     """The reason for a new certificate, in words; None when the present one will do.
 
-    It is renewed 15 days before notAfter, or when a third of its life is left if that is
-    later, unless `renew_before` (seconds) says otherwise.
+    It is renewed when a third of its life is left, of a life under 10 days the half, unless
+    `renew_before` (seconds) says otherwise.
     """
     if current is None:
         return "there is none yet"
@@ -28,7 +29,8 @@ def why_due(current: dict[str, t.Any] | None, wish: dict[str, t.Any], now: datet
     if current["key_type"] != wish["key_type"]:
         return f"the key type has changed from {current['key_type']} to {wish['key_type']}"
     not_before, not_after = clock.parse(current["not_before"]), clock.parse(current["not_after"])
-    notice = min(LONGEST_NOTICE, (not_after - not_before) / 3)
+    life = not_after - not_before
+    notice = life / 2 if life < SHORT_LIFE else life / 3
     if wish.get("renew_before") is not None:
         notice = datetime.timedelta(seconds=int(wish["renew_before"]))
     if now >= not_after - notice:

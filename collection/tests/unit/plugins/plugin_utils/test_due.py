@@ -30,9 +30,9 @@ def test_there_is_none_yet() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "left", "is_due"), [(80, 16, False), (80, 14, True), (4, 2.1, False), (4.1, 1.9, True)]
+    ("old", "left", "is_due"), [(59, 31, False), (61, 29, True), (2.9, 3.1, False), (3.1, 2.9, True)]
 )
-def test_fifteen_days_or_a_third_of_the_life_whichever_is_less(old: float, left: float, is_due: bool) -> None:
+def test_a_third_of_the_life_or_the_half_of_a_short_one(old: float, left: float, is_due: bool) -> None:
     assert (due.why_due(held(old, left), WISH, NOW) is not None) is is_due
 
 
