@@ -66,7 +66,7 @@ class ActionModule(ActionBase):
             "ca": {
                 "directory": ca.get("directory"),
                 "email": ca.get("email"),
-                "bundle_pem": Path(ca["bundle"]).read_text(encoding="ascii") if ca.get("bundle") else None,
+                "bundle_pem": _text(ca.get("bundle")),
             },
             "challenge": arguments["challenge"],
             "profile": arguments["profile"],
@@ -81,6 +81,10 @@ class ActionModule(ActionBase):
             request["account"] = {"name": arguments["account"]}
             request["dns_variables"] = arguments["dns_variables"] or {}
         return request
+
+
+def _text(path: str | None) -> str | None:
+    return Path(path).read_text(encoding="ascii") if path else None
 
 
 def _failed(failure: dict[str, t.Any], arguments: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -106,9 +110,8 @@ def _judged(answer: dict[str, t.Any], arguments: dict[str, t.Any]) -> dict[str, 
     if "failure" in answer:
         return {**_failed(answer["failure"], arguments), "seconds": answer.get("seconds")}
     signed = answer["certificate"]
-    root = arguments["ca"].get("root")
-    root_pem = Path(root).read_text(encoding="ascii") if root else None
-    problems = fitness.unfit(signed, arguments, root_pem, clock.now())
+    root_pem, bundle_pem = (_text(arguments["ca"].get(name)) for name in ("root", "bundle"))
+    problems = fitness.unfit(signed, arguments, root_pem, bundle_pem, clock.now())
     if problems:
         told = "; ".join(problem["message"] for problem in problems)
         return _failed(

@@ -19,9 +19,13 @@ def unfit(
     signed: t.Mapping[str, t.Any],
     arguments: t.Mapping[str, t.Any],
     root_pem: str | None,
+    bundle_pem: str | None,
     now: datetime.datetime,
 ) -> list[Problem]:
-    """What speaks against a certificate from the CA: its key, its names, its time, where its chain leads."""
+    """What speaks against a certificate from the CA: its key, its names, its time, where its chain leads.
+
+    `bundle_pem` is what the CA's HTTPS is checked with: often the root that signs directly as well.
+    """
     leaf, issuers = Parsed(signed["pem"]), [Parsed(one) for one in split(signed["chain_pem"] or "")]
     problems = check_bundle(
         signed["pem"], signed["chain_pem"], arguments["names"], now, csr_pem=arguments["csr"]
@@ -29,7 +33,8 @@ def unfit(
     problems = [one for one in problems if one["kind"] != "not_yet_valid"] + _too_early(leaf, issuers, now)
     if any(one["kind"] in {"malformed", "chain_incomplete"} for one in problems):
         return problems
-    return problems + _too_short(leaf, arguments.get("minimum_validity"), now) + _top(leaf, issuers, root_pem)
+    problems += _too_short(leaf, arguments.get("minimum_validity"), now)
+    return problems + _top(leaf, issuers, root_pem, bundle_pem)
 
 
 def _too_early(leaf: Parsed, issuers: list[Parsed], now: datetime.datetime) -> list[Problem]:
@@ -47,11 +52,12 @@ def _too_short(leaf: Parsed, wanted: int | None, now: datetime.datetime) -> list
     return [problem("short_life", f"the certificate ends in {left} s, and {wanted} s were asked for")]
 
 
-def _top(leaf: Parsed, issuers: list[Parsed], root_pem: str | None) -> list[Problem]:
+def _top(leaf: Parsed, issuers: list[Parsed], root_pem: str | None, bundle_pem: str | None) -> list[Problem]:
     """Whether the chain ends below a root that is given; without one, whether there is a chain at all."""
     top = issuers[-1] if issuers else leaf
     if root_pem is None:
-        if issuers or leaf.self_signed():
+        known = [Parsed(one) for one in split(bundle_pem or "")]
+        if issuers or leaf.self_signed() or any(root.issued(leaf) for root in known):
             return []
         told = f"the CA sent no chain; if {leaf.issuer} is a root, give it as the CA's `root`"
         return [problem("chain_incomplete", told)]

@@ -58,6 +58,7 @@ class Home:
         self.config = os.path.join(self.path, "home")
         self.output = os.path.join(self.path, "output")
         self.talk = os.path.join(self.config, "talk")
+        self._about = os.path.join(self.path, "about.json")
 
     def _domain(self, order: Order) -> str:
         return os.path.join(self.config, "certificates", order.names[0])
@@ -70,6 +71,7 @@ class Home:
     def fill(self, order: Order, account_key: str, account_url: Optional[str]) -> None:
         """Makes the home anew with everything that acme.sh is to know."""
         shutil.rmtree(self.config, ignore_errors=True)
+        state.write_json(self._about, {"name": order.names[0], "directory": order.directory})
         domain, account = self._domain(order), self._account(order.directory)
         for path in (domain, account):
             os.makedirs(path, mode=0o700)
@@ -139,12 +141,16 @@ class Home:
                 return found[0], "".join(found[1:])
         return None
 
-    def saved(self, order: Order) -> Dict[str, str]:
-        """What acme.sh has noted of the order."""
+    def about(self) -> Optional[Tuple[str, str]]:
+        """The first name and the CA of what was asked for here last."""
+        found = state.read_json(self._about)
+        return (found["name"], found["directory"]) if found else None
+
+    def saved(self, name: str) -> Dict[str, str]:
+        """What acme.sh has noted of the order for the certificate with this first name."""
+        path = os.path.join(self.config, "certificates", name, name + ".conf")
         try:
-            with open(
-                os.path.join(self._domain(order), order.names[0] + ".conf"), encoding="latin-1"
-            ) as stream:
+            with open(path, encoding="latin-1") as stream:
                 return dict(re.findall(r"^([A-Za-z_]+)='([^']*)'$", stream.read(), re.MULTILINE))
         except OSError:
             return {}
@@ -172,8 +178,16 @@ class Home:
         for path in self._all_but_certificates():
             os.unlink(path)
 
+    def clear(self) -> None:
+        """Removes all but the lock: somebody may wait for it, and must find the same one."""
+        for entry in os.scandir(self.path):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            elif entry.name != "lock":
+                os.unlink(entry.path)
+
     def _all_but_certificates(self) -> Iterator[str]:
-        kept = {os.path.join(self.path, name) for name in ("lock", "order.json")}
+        kept = {os.path.join(self.path, name) for name in ("lock", "order.json", "about.json")}
         for folder, _folders, names in os.walk(self.path):
             for name in names:
                 path = os.path.join(folder, name)
@@ -277,7 +291,8 @@ class _Watch:
         )
 
 
-_WAITS = re.compile(rb"Sleeping for ([0-9]{1,9}) seconds")
+# For the CA's sake; acme.sh also sleeps until TXT records have spread, which is as it was told.
+_WAITS = re.compile(rb"Sleeping for ([0-9]{1,9}) seconds(?! to wait for| first)")
 
 
 def _said(home: Home) -> bytes:

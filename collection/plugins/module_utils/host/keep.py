@@ -7,7 +7,6 @@ The controller has judged it. Until it has, the certificate that was current sta
 """
 
 import os
-import shutil
 from typing import Any, Dict
 
 from . import custody, state
@@ -27,5 +26,5 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
     custody.forget(name, attempt)
     home = Home(attempt)
     with state.lock(os.path.join(home.path, "lock"), 10, "the attempt %s" % attempt):
-        shutil.rmtree(home.path)
+        home.clear()
     return {}

@@ -88,7 +88,10 @@ def checked(request: Dict[str, Any]) -> Order:
     csr = request.get("csr") or ""
     if not csr.startswith("-----BEGIN CERTIFICATE REQUEST-----"):
         raise Refused("invalid_request", "the request carries no PEM CSR")
-    ca = request.get("ca") or {}
+    ca, timeout = request.get("ca") or {}, min(3600.0, float(request.get("timeout") or 600))
+    if (challenge.dns_sleep or 0) >= timeout:
+        told = "dns_sleep (%d s) is not less than the time for the whole attempt (timeout, %d s)"
+        raise Refused("invalid_request", told % (challenge.dns_sleep or 0, timeout))
     return Order(
         attempt=checked_attempt(request.get("attempt")),
         names=names,
@@ -100,7 +103,7 @@ def checked(request: Dict[str, Any]) -> Order:
         replaces=request.get("replaces") or None,
         challenge=challenge,
         dns_variables=_variables(request.get("dns_variables") or {}),
-        timeout=min(3600.0, float(request.get("timeout") or 600)),
+        timeout=timeout,
     )
 
 

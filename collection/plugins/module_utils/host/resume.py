@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from . import commands, pem, state, talk
 from .acme_sh import Home
@@ -22,6 +22,8 @@ from .order import Order
 
 #: Seconds after which an order that is still worked on is given up for a new one.
 PATIENCE = 3600
+#: The same where the CA cannot be asked: it may have signed long since.
+PATIENCE_WHILE_SILENT = 7 * 86400
 _REQUEST = 30
 _LIMIT = 2 * 1024 * 1024
 _NONCES = 3
@@ -34,6 +36,13 @@ class Unreachable(Exception):
     def __init__(self, message: str, retry_after: Optional[int] = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Pending(NamedTuple):
+    """It is not known to be signed, nor to be none: why, and for how many seconds that may be so."""
+
+    failure: Failure
+    patience: float
 
 
 class OtherKey(Exception):
@@ -52,9 +61,13 @@ def _path(home: Home) -> str:
     return os.path.join(home.path, "order.json")
 
 
-def remember(home: Home, order: Order, account_url: Optional[str]) -> None:
+def remember(home: Home, account_url: Optional[str] = None) -> None:
     """Notes the order of an attempt that failed, if the CA may sign it, or has signed it, all the same."""
-    saved = home.saved(order)
+    about = home.about()
+    if about is None:
+        return
+    name, directory = about
+    saved, account_url = home.saved(name), account_url or home.account_url(directory)
     finalize, link = saved.get("Le_OrderFinalize", ""), saved.get("Le_LinkOrder", "")
     asked = [entry for entry in talk.record(home.talk).entries if entry.url == finalize]
     if not asked or not account_url or not _URL.match(link):
@@ -62,7 +75,7 @@ def remember(home: Home, order: Order, account_url: Optional[str]) -> None:
     last = asked[-1]
     if last.code != 0 or (last.status or 500) < 300 or (last.status or 500) >= 500:
         state.write_json(
-            _path(home), {"order": link, "account": account_url, "ca": order.directory, "at": time.time()}
+            _path(home), {"order": link, "account": account_url, "ca": directory, "at": time.time()}
         )
 
 
@@ -75,31 +88,32 @@ def fetch(home: Home, order: Order, key: str) -> Optional[Failure]:
     noted = state.read_json(_path(home))
     if not noted or noted.get("ca") != order.directory:
         return None
-    found, failure = _asked_for(noted, order, key)
-    if found is None or time.time() - noted["at"] > PATIENCE:
+    found = _asked_for(noted, order, key)
+    if isinstance(found, str):
+        home.put(order, found)
+        return None
+    if found is None or time.time() - noted["at"] > found.patience:
         os.unlink(_path(home))  # it came to nothing
         return None
-    if found:
-        home.put(order, found)
-    return failure
+    return found.failure
 
 
-def _asked_for(noted: Dict[str, Any], order: Order, key: str) -> Tuple[Optional[str], Optional[Failure]]:
-    """The certificate, or "" and why it is not there yet; None when it will never come."""
+def _asked_for(noted: Dict[str, Any], order: Order, key: str) -> Union[str, Pending, None]:
+    """The certificate, or why it is not there yet; None when it will never come."""
     ca = _Ca(order, key, noted["account"])
     try:
         found, wait = ca.certificate(noted["order"])
     except OtherKey:
-        return None, None
+        return None
     except Unreachable as error:
         told = "whether the order is signed is not known, for %s" % error
-        return "", Failure("ca_unavailable", told, None, None, error.retry_after)
+        return Pending(Failure("ca_unavailable", told, None, None, error.retry_after), PATIENCE_WHILE_SILENT)
     finally:
         ca.close()
     if found == "":
         told = "the CA is still at work on the order"
-        return "", Failure("ca_unavailable", told, None, None, wait)
-    return found, None
+        return Pending(Failure("ca_unavailable", told, None, None, wait), PATIENCE)
+    return found
 
 
 class _Ca:
@@ -128,6 +142,8 @@ class _Ca:
             found = json.loads(reply.body) if reply.status == 200 else {}
         except ValueError:
             raise Unreachable("its answer about the order is no JSON") from None
+        if not isinstance(found, dict):
+            raise Unreachable("its answer about the order is no JSON object")
         if found.get("status") == "processing":
             return "", talk.seconds_of(reply.headers.get("retry-after", ""))
         if found.get("status") != "valid" or not _URL.match(str(found.get("certificate"))):

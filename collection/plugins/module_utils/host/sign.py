@@ -89,14 +89,14 @@ def _attempt(
         if given.get("private_key")
         else accounts.own(given.get("name"), order.directory)
     )
-    resume.remember(home, order, home.account_url(order.directory))  # of a try that was killed
+    resume.remember(home)  # of a try that was killed
     failure = resume.fetch(home, order, account.private_key)
     if failure is None and home.finished(order) is None:
         failure = _ordered(held, home, program, order, account, handle)
     url = home.account_url(order.directory) or account.url
     account.remember(url)
     if failure is not None:
-        resume.remember(home, order, url)
+        resume.remember(home, url)
         raise _Failed(failure)
     return {"url": url, "thumbprint": account.thumbprint()}
 
@@ -154,6 +154,7 @@ def sweep(current: str) -> None:
                 if time.time() - os.stat(path).st_mtime > FORGET_AFTER:
                     shutil.rmtree(path)
                 elif Home(name).secretive():
+                    resume.remember(Home(name))  # before what tells of its order goes
                     Home(name).strip()
         except (Busy, OSError):
             continue  # somebody is at work there

@@ -280,6 +280,17 @@ class Machine:
             return False
         return same and root != "/" and not program.startswith(root.rstrip("/") + "/")
 
+    def may_write_for(self, process: Process, path: str) -> bool:
+        """Whether root may write to a file of its own because a process reads it.
+
+        The process must be root's; or it says what systemd has told it, and nobody else may put
+        another file there.
+        """
+        if process.user == 0:
+            return True
+        heard = self._told_by_systemd(process) == process.arguments
+        return heard and _is_roots(path) and _is_roots(_reading.real(path))
+
     def as_owner(self, process: Optional[Process], argv: List[str]) -> List[str]:
         """A command with the rights that a process was started with: root loads only what is root's."""
         user = 0 if process is None or os.geteuid() != 0 else self._rights(process)

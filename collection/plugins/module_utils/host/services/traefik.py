@@ -96,7 +96,9 @@ class Traefik(Service):
             owner = None if path is None else os.lstat(_reading.raw(path)).st_uid
         except (OSError, ValueError):
             owner = None
-        if path is None or owner is None:
+        if path is None or owner is None or one.process is None:
+            return None
+        if owner == 0 and not self.machine.may_write_for(one.process, path):
             return None
         return self.machine.as_user(owner, ["touch", "-c", "-h", "-m", "--", path])
 

@@ -34,13 +34,17 @@ def told(
     made: Made,
     chain: str | None = None,
     root: str | None = None,
-    csr: str | None = None,
-    least: int | None = None,
+    bundle: str | None = None,
+    **wish: t.Any,
 ) -> list[str]:
     """What speaks against it, as kinds, when it was asked for as a.test."""
     signed = {"pem": made.pem, "chain_pem": made.chain if chain is None else chain}
-    arguments = {"names": ["a.test"], "csr": csr or made.csr(), "minimum_validity": least}
-    return [one["kind"] for one in fitness.unfit(signed, arguments, root, NOW)]
+    arguments = {
+        "names": ["a.test"],
+        "csr": wish.get("csr", made.csr()),
+        "minimum_validity": wish.get("least"),
+    }
+    return [one["kind"] for one in fitness.unfit(signed, arguments, root, bundle, NOW)]
 
 
 def test_what_was_asked_for_is_fit(paper: Paper) -> None:
@@ -78,6 +82,8 @@ def test_a_chain_must_come_along_unless_the_signer_is_a_given_root(paper: Paper)
     made = issue("a.test", by=paper.root)
     assert told(made, chain="") == ["chain_incomplete"]
     assert told(made, chain="", root=paper.root.pem) == []
+    assert told(made, chain="", bundle=paper.middle.pem + paper.root.pem) == [], "often it is the HTTPS root"
+    assert told(made, chain="", bundle=paper.middle.pem) == ["chain_incomplete"]
     assert told(issue("a.test", by=paper.middle), chain="", root=paper.root.pem) == ["chain_incomplete"]
 
 
@@ -100,4 +106,4 @@ def test_a_chain_to_another_root_than_the_given_one_is_told(paper: Paper) -> Non
 def test_what_is_no_certificate_is_told(paper: Paper, text: str) -> None:
     signed = {"pem": text, "chain_pem": ""}
     arguments = {"names": ["a.test"], "csr": paper.root.csr(), "minimum_validity": 5}
-    assert [one["kind"] for one in fitness.unfit(signed, arguments, None, NOW)] == ["malformed"]
+    assert [one["kind"] for one in fitness.unfit(signed, arguments, None, None, NOW)] == ["malformed"]

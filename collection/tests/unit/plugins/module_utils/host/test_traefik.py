@@ -22,6 +22,7 @@ from ansible_collections.notafter.tls.plugins.module_utils.host.services import 
     _traefik_settings,
     traefik,
 )
+from ansible_collections.notafter.tls.plugins.module_utils.host.services._machine import Process
 from ansible_collections.notafter.tls.tests.unit.plugins.scanning import FakeMachine, Issue, Made, said
 
 Report = _report.Report
@@ -50,11 +51,11 @@ class Traefik:
         path.write_text(text.replace("%C", str(self.folder)))
         return path
 
-    def runs(self, *words: str, unit: str | None = None, **environment: str) -> None:
+    def runs(self, *words: str, unit: str | None = None, uid: int = 0, **environment: str) -> None:
         """Starts it in its folder with arguments."""
         arguments = [word.replace("%C", str(self.folder)) for word in words]
         told = {name: value.replace("%C", str(self.folder)) for name, value in environment.items()}
-        self.machine.process(100, "traefik", "traefik", *arguments, unit=unit, environment=told)
+        self.machine.process(100, "traefik", "traefik", *arguments, uid=uid, unit=unit, environment=told)
         (self.machine.root / "proc/100/cwd").unlink()
         (self.machine.root / "proc/100/cwd").symlink_to(self.folder)
 
@@ -443,6 +444,16 @@ def test_a_watcher_of_a_folder_sees_that_touch_as_a_write(web: Traefik) -> None:
     _watch, mask, _cookie, size = struct.unpack_from("iIII", os.read(watch, 4096))
     os.close(watch)
     assert (mask, size > 0) == (0x2, True)  # IN_MODIFY, with the name of the link
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has files that are root's")
+def test_what_a_user_says_makes_root_touch_nothing_of_its_own(web: Traefik) -> None:
+    web.write("x.yml", "")
+    web.runs("--providers.file.filename=/etc/passwd", uid=1000)
+    assert web.service.reload_commands() == []
+    liar = Process(100, 1, 1000, "traefik", ["traefik", "--providers.file.filename=/etc/passwd"])
+    assert not web.machine.may_write_for(liar, "/etc/passwd")
+    assert web.machine.may_write_for(liar._replace(user=0), "/etc/passwd")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
