@@ -4,14 +4,16 @@ Closed: orders go through; failures that speak against the other side are suspec
 different certificates are among them it opens: nothing goes through for a while. Then one order goes
 as a probe, and what becomes of it closes the breaker or opens it again, for longer.
 
-    Closed --(k certificates)--> Open --(an order after the wait)--> Probing --(it succeeded)--> Closed
-                                  ^------------(it failed)------------'
+    Closed --(k certificates)--> Open --(an order goes out)--> Probing --(one succeeded)--> Closed
+                                  ^----------(it failed)----------'
+
+No certificate waits longer than its life allows: one that ends soon is the probe before the time.
 
 A breaker is the sum of what happened (`after`), so it needs no place of its own in the store.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from notafter.domain.outcome import FailureClass
@@ -98,11 +100,13 @@ class Open:
     until: datetime
     times: int
     why: FailureClass
+    #: When the other side last failed.
+    failed_at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Probing:
-    """One order is out to see whether the other side answers again."""
+    """One order is out to see whether the other side answers again; of several the last."""
 
     certificate: str
     at: datetime
@@ -127,19 +131,31 @@ class Shut:
     sentence: str
 
 
-def gate(breaker: Breaker, now: datetime) -> Go | Shut:
-    """Say whether an order may go now."""
+#: How long an order can wait that begins to wait then.
+Patience = Callable[[datetime], timedelta]
+
+
+def gate(breaker: Breaker, now: datetime, patience: Patience | None = None) -> Go | Shut:
+    """Say whether an order may go now; one that cannot wait so long goes earlier."""
+    if isinstance(breaker, Closed):
+        return Go()
+    until = _until(breaker, patience)
+    if until <= now:
+        return Go(probe=True)
     match breaker:
-        case Closed():
-            return Go()
-        case Open(until=until) if until <= now:
-            return Go(probe=True)
-        case Open(until=until):
+        case Open():
             return Shut(until, f"{_since(breaker)}; asked again at {until:%Y-%m-%d %H:%M:%S} UTC")
-        case Probing(at=at) if at + PROBE_PATIENCE <= now:
-            return Go(probe=True)
-        case Probing(certificate=probe, at=at, opened=opened):
-            return Shut(at + PROBE_PATIENCE, f"{_since(opened)}; {probe} tries whether it works again")
+        case Probing(certificate=probe, opened=opened):
+            return Shut(until, f"{_since(opened)}; {probe} tries whether it works again")
+
+
+def _until(breaker: Open | Probing, patience: Patience | None) -> datetime:
+    """Return until when an order waits: not longer than it can, counted from the last one that was tried."""
+    if isinstance(breaker, Open):
+        begins, until = breaker.failed_at or breaker.since, breaker.until
+    else:
+        begins, until = breaker.at, breaker.at + PROBE_PATIENCE
+    return until if patience is None else min(until, begins + min(patience(begins), until - begins))
 
 
 def after(trip: Trip, events: Iterable[Event], breaker: Breaker | None = None) -> Breaker:
@@ -178,20 +194,20 @@ def _prolong(trip: Trip, breaker: Breaker, event: Event) -> Breaker:
     """Open, and an order that was out already fails: only a longer Retry-After moves the time."""
     if not (isinstance(breaker, Open) and isinstance(event, Failed) and event.failure in trip.against):
         return breaker
-    until = max(breaker.until, event.at + _asked(event))
-    return Open(breaker.since, until, breaker.times, breaker.why)
+    until = max(breaker.until, event.at + _asked(trip, event))
+    return replace(breaker, until=until)
 
 
 def _probe(_trip: Trip, breaker: Breaker, event: Event) -> Breaker:
-    """Open, and an order goes out: after the wait it is the probe, before it was on its way already."""
-    if not (isinstance(breaker, Open) and isinstance(event, Began) and event.at >= breaker.until):
+    """Open, and an order goes out: after the wait, for a certificate that cannot wait, or for a person."""
+    if not (isinstance(breaker, Open) and isinstance(event, Began)):
         return breaker
     return Probing(event.certificate, event.at, breaker)
 
 
 def _probe_again(_trip: Trip, breaker: Breaker, event: Event) -> Breaker:
-    """Probing, and an order goes out: the first probe was lost, this is the next one."""
-    if not (isinstance(breaker, Probing) and event.at >= breaker.at + PROBE_PATIENCE):
+    """Probing, and an order goes out: the first probe takes too long, this is the next one."""
+    if not isinstance(breaker, Probing):
         return breaker
     return Probing(event.certificate, event.at, breaker.opened)
 
@@ -206,7 +222,7 @@ def _probed(trip: Trip, breaker: Breaker, event: Event) -> Breaker:
         return breaker
     opened = breaker.opened
     if event.failure not in trip.against:  # it says nothing: the next one is the probe
-        return Open(opened.since, event.at, opened.times, opened.why)
+        return replace(opened, until=event.at)
     return _open(trip, (event,), since=opened.since, times=opened.times + 1)
 
 
@@ -215,13 +231,13 @@ def _open(trip: Trip, failed: tuple[Failed, ...], since: datetime, times: int) -
     wait = min(trip.first * longer, trip.longest)
     last = failed[-1]
     # The shortest: an account's limit is told to all of them, a limit of one's own names to that one alone.
-    until = max(last.at + wait, min(one.at + _asked(one) for one in failed))
-    return Open(since, until, times, last.failure)
+    until = max(last.at + wait, min(one.at + _asked(trip, one) for one in failed))
+    return Open(since, until, times, last.failure, last.at)
 
 
-def _asked(event: Failed) -> timedelta:
-    """Return the patience that the other side asked for."""
-    return min(event.retry_after or timedelta(0), LONGEST_RETRY_AFTER)
+def _asked(trip: Trip, event: Failed) -> timedelta:
+    """Return the patience that the other side asked for: the rest of it each certificate has by itself."""
+    return min(event.retry_after or timedelta(0), trip.longest)
 
 
 def _since(opened: Open) -> str:
@@ -235,7 +251,7 @@ MOVES: Mapping[tuple[type[Breaker], type[Event]], Move] = {
     (Closed, Succeeded): _close,
     (Closed, Failed): _suspect,
     (Open, Began): _probe,
-    (Open, Succeeded): _stay,
+    (Open, Succeeded): _close,
     (Open, Failed): _prolong,
     (Probing, Began): _probe_again,
     (Probing, Succeeded): _close,

@@ -7,7 +7,7 @@ the reserve. Near the deadline a second account may take the place of the first.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from notafter.domain.breaker import CA, Began, Breaker, Closed, Shut, Trip, after, gate
 from notafter.domain.budget import RESERVE, Budget, Order, Wait
@@ -27,6 +27,7 @@ URGENT = frozenset(
     },
 )
 _NEVER = datetime.max.replace(tzinfo=UTC)
+_SHORTEST = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,21 @@ class Candidate:
     ways: tuple[Way, ...]
     #: From here on another account than the first may be used.
     second_at: datetime = _NEVER
+    #: How long the present version lives, if there is one.
+    life: timedelta | None = None
 
     @property
     def urgent(self) -> bool:
         """Tell whether it may have what is kept for emergencies."""
         return self.reason.code in URGENT
+
+    def patience(self, since: datetime) -> timedelta:
+        """Return how long it can wait for a breaker from then on: an eighth of what is left to it."""
+        if self.life is None:
+            return timedelta.max
+        left = self.deadline - since
+        wait = left / 8 if left > timedelta(0) else min(CA.first, self.life / 12)
+        return max(wait, min(_SHORTEST, self.life / 24))
 
 
 @dataclass(frozen=True)
@@ -130,7 +141,8 @@ def second_account_at(version: Version | None) -> datetime:
 def candidate(facts: RenewalFacts, reason: Reason, key: str, ways: Sequence[Way]) -> Candidate:
     """Return what the queue looks at of a certificate that is due."""
     version = facts.version
-    return Candidate(key, reason, deadline(version), tuple(ways), second_account_at(version))
+    life = version.life if version else None
+    return Candidate(key, reason, deadline(version), tuple(ways), second_account_at(version), life)
 
 
 def choose(candidates: Iterable[Candidate], means: Means, now: datetime) -> Chosen:
@@ -170,7 +182,7 @@ def way(one: Candidate, means: Means, now: datetime) -> Way | Left:
 
 def _refusal(one: Candidate, by: Way, means: Means, now: datetime) -> Left | None:
     for name in by.breakers:
-        answer = gate(means.breakers.get(name, Closed()), now)
+        answer = gate(means.breakers.get(name, Closed()), now, one.patience)
         if isinstance(answer, Shut):
             return Left(
                 one.key, Reason(ReasonCode.BREAKER_OPEN, f"{name} is {answer.sentence}"), answer.until

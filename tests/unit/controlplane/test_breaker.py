@@ -75,12 +75,22 @@ def test_suspicions_are_forgotten_after_some_hours() -> None:
 
 
 def test_retry_after_is_obeyed_also_when_it_comes_while_open() -> None:
-    hour = timedelta(hours=1)
-    limited = [Failed(name, NOW, FailureClass.RATE_LIMITED, hour) for name in "abc"]
-    assert gate(after(CA, limited), NOW + 59 * MINUTE) != Go(probe=True)
-    late = after(CA, [Failed("d", NOW + MINUTE, FailureClass.RATE_LIMITED, 2 * hour)], after(CA, limited))
+    half, hour = timedelta(minutes=30), timedelta(hours=1)
+    limited = [Failed(name, NOW, FailureClass.RATE_LIMITED, half) for name in "abc"]
+    assert gate(after(CA, limited), NOW + 29 * MINUTE) != Go(probe=True)
+    late = after(CA, [Failed("d", NOW + MINUTE, FailureClass.RATE_LIMITED, hour)], after(CA, limited))
     assert isinstance(late, Open)
-    assert late.until == NOW + MINUTE + 2 * hour
+    assert late.until == NOW + MINUTE + hour
+
+
+def test_a_retry_after_of_days_for_three_domains_leaves_room_for_a_probe_each_hour() -> None:
+    days = timedelta(days=2)
+    limited = [Failed(name, NOW, FailureClass.RATE_LIMITED, days, f"{name}.example") for name in "abc"]
+    state = after(CA, limited)
+    assert isinstance(gate(state, NOW + 59 * MINUTE), Shut)
+    assert gate(state, NOW + 60 * MINUTE) == Go(probe=True)
+    late = after(CA, [Failed("d", NOW + MINUTE, FailureClass.RATE_LIMITED, days)], state)
+    assert gate(late, NOW + 61 * MINUTE) == Go(probe=True)
 
 
 def test_a_limit_of_one_registered_domain_does_not_stop_the_account() -> None:
@@ -132,8 +142,26 @@ def test_a_lost_probe_is_replaced() -> None:
     assert state.certificate == "q"
 
 
-def test_an_order_that_was_on_its_way_when_it_opened_is_no_probe() -> None:
-    assert after(CA, [Began("x", NOW + MINUTE)], opened()) == opened()
+def test_an_order_before_the_time_is_the_probe_whoever_wanted_it() -> None:
+    state = after(CA, [Began("x", NOW + MINUTE)], opened())
+    assert isinstance(state, Probing)
+    assert isinstance(gate(state, NOW + 2 * MINUTE), Shut)
+
+
+def test_a_certificate_that_comes_while_open_closes_it() -> None:
+    assert after(CA, [Succeeded("x", NOW + MINUTE)], opened()) == Closed()
+
+
+def test_who_cannot_wait_goes_before_the_time_and_counts_from_the_last_order_that_was_tried() -> None:
+    def patience(_since: object) -> timedelta:
+        return 2 * MINUTE
+
+    answer = gate(opened(), NOW + MINUTE, patience)
+    assert isinstance(answer, Shut)
+    assert answer.until == NOW + 2 * MINUTE
+    assert gate(opened(), NOW + 2 * MINUTE, patience) == Go(probe=True)
+    assert isinstance(gate(probing(), NOW + 6 * MINUTE, patience), Shut)
+    assert gate(probing(), NOW + 7 * MINUTE, patience) == Go(probe=True)
 
 
 @pytest.mark.parametrize(

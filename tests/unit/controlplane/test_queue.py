@@ -4,7 +4,8 @@ from datetime import datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
-from notafter.domain.breaker import Breaker, Open, Probing
+from notafter.domain.backoff import next_attempt
+from notafter.domain.breaker import CA, Breaker, Failed, Open, Probing, Succeeded, after
 from notafter.domain.budget import Budget, Key, Limit, Order
 from notafter.domain.outcome import FailureClass
 from notafter.domain.queue import (
@@ -18,6 +19,7 @@ from notafter.domain.queue import (
     second_account_at,
 )
 from notafter.domain.reason import Reason, ReasonCode
+from notafter.domain.renewal import why_due
 from notafter.domain.version import RenewalWindow
 
 from tests.factories import DAY, NOW, renewal_facts, version
@@ -84,6 +86,72 @@ def test_one_probe_goes_through_a_breaker_whose_time_has_come_and_the_others_wai
     assert keys(chosen) == ["a"]
     assert chosen.left[0].reason.code == ReasonCode.BREAKER_OPEN
     assert isinstance(kit.breakers["first"], Probing)
+
+
+def ending(key: str, left: timedelta, life: timedelta) -> Candidate:
+    facts = renewal_facts(version(life, age=life - left))
+    return candidate(
+        facts, Reason(ReasonCode.EMERGENCY, "x"), key, (Way("first", Order(("x",)), ("first",)),)
+    )
+
+
+def test_an_open_breaker_lets_through_one_of_those_that_cannot_wait_for_it() -> None:
+    just = Open(NOW - HOUR, NOW + HOUR, 4, FailureClass.CA_UNAVAILABLE, NOW - HOUR / 60)
+    soon, dead = ending("soon", HOUR / 10, 90 * DAY), ending("dead", -DAY, 90 * DAY)
+    assert keys(choose([soon, ending("late", 18 * DAY, 90 * DAY)], means(breaker=just), NOW)) == ["soon"]
+    assert keys(choose([dead], means(breaker=just), NOW)) == []
+    assert keys(choose([dead, soon], means(breaker=just), NOW + HOUR / 15)) == ["dead"]
+
+
+@given(st.timedeltas(timedelta(minutes=2), 400 * DAY), st.floats(0, 0.99), st.floats(0, 1))
+def test_no_certificate_waits_for_a_breaker_longer_than_its_life_allows(
+    life: timedelta, gone: float, since: float
+) -> None:
+    left = life * (1 - gone)
+    failed_at = NOW - min(left * since, HOUR)
+    shut = Open(failed_at, failed_at + HOUR, 9, FailureClass.DNS_PROVIDER, failed_at)
+    chosen = choose([ending("a", left, life)], means(breaker=shut), NOW)
+    for one in chosen.left:
+        assert one.at is not None
+        assert one.at - NOW <= max((left + (NOW - failed_at)) / 4, life / 24)
+
+
+def test_an_outage_of_seconds_costs_no_certificate_of_four_minutes_its_life() -> None:
+    for begins in (100, 110, 120, 230):
+        assert lived_through(begins, begins + 25) == []
+
+
+def lived_through(begins: int, ends: int) -> list[str]:
+    """Nine certificates of the demo, a CA away for a while, a tick a second; returns which ran out."""
+    life, second = timedelta(seconds=240), timedelta(seconds=1)
+    current = {f"c{n}": version(life, serial=f"{n}", now=NOW + n * second) for n in range(9)}
+    kit, failures, again = means(), dict.fromkeys(current, 0), dict.fromkeys(current, NOW)
+    out: dict[str, tuple[int, bool]] = {}
+    expired: list[str] = []
+    for tick in range(900):
+        now = NOW + tick * second
+        for key in [key for key, (at, _) in out.items() if at == tick]:
+            _, good = out.pop(key)
+            event = Succeeded(key, now) if good else Failed(key, now, FailureClass.CA_UNAVAILABLE)
+            kit.breakers["first"] = after(CA, [event], kit.breakers.get("first"))
+            failures[key] = 0 if good else failures[key] + 1
+            if good:
+                current[key] = version(life, serial=f"{key}{tick}", now=now)
+            else:
+                again[key] = next_attempt(now, failures[key], key, current[key], FailureClass.CA_UNAVAILABLE)
+        expired += [key for key, one in current.items() if one.not_after <= now]
+        waiting = []
+        for key, one in current.items():
+            facts = renewal_facts(one, next_attempt_at=again[key], in_progress=key in out)
+            decision = why_due(facts, now)
+            if decision.due:
+                waiting.append(
+                    candidate(facts, decision.reason, key, (Way("first", Order((key,)), ("first",)),))
+                )
+        for taken in choose(waiting, kit, now).taken:
+            good = not begins <= tick < ends
+            out[taken.key] = (tick + (15 if good else 5), good)
+    return expired
 
 
 def test_a_shut_breaker_says_since_when_and_when_it_is_tried_again() -> None:
