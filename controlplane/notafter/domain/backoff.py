@@ -24,6 +24,7 @@ _STUBBORN = frozenset(
         FailureClass.CAA,
         FailureClass.REJECTED_IDENTIFIER,
         FailureClass.INVALID_REQUEST,
+        FailureClass.WRONG_CERTIFICATE,  # each try costs a certificate
     },
 )
 _STUBBORN_STEPS = (*STEPS[3:], timedelta(days=1))

@@ -66,6 +66,11 @@ def test_what_asking_again_cannot_mend_waits_an_hour_from_the_start() -> None:
     assert wait >= timedelta(minutes=50)
 
 
+def test_a_ca_that_signs_something_else_is_not_asked_for_one_certificate_after_the_other() -> None:
+    wait = next_attempt(NOW, 1, "x", version(), FailureClass.WRONG_CERTIFICATE) - NOW
+    assert wait >= timedelta(minutes=50)
+
+
 def test_what_asking_again_cannot_mend_is_asked_for_once_a_day_in_the_end() -> None:
     wait = next_attempt(NOW, 9, "x", version(), FailureClass.CAA) - NOW
     assert 0.85 * DAY <= wait <= 1.15 * DAY
