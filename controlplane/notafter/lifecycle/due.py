@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from notafter.domain.deployment import why_deploy
 from notafter.domain.job import JobKind
-from notafter.domain.queue import choose
+from notafter.domain.queue import Means, choose
 from notafter.domain.reason import Reason, ReasonCode
 from notafter.domain.renewal import why_due
 from notafter.domain.server import next_scan
@@ -34,12 +34,13 @@ class Limits:
 def tick(database: Database, now: datetime, limits: Limits) -> list[int]:
     """Make jobs for all that is due; ticking twice makes nothing twice."""
     with database.read() as session:
-        if not _anything(session, now, limits):
+        if jobs.ready(session) or not _anything(session, now, limits):
             return []
+        means = _means(session, now, limits)
     with database.write() as session:
         if jobs.ready(session):
             return []  # every worker is busy: what is due waits here, and becomes one job later
-        made = [*_renewals(session, now, limits)]
+        made = [*_renewals(session, now, limits, means)] if means is not None else []
         made += _deploys(session, now, limits)
         made += _scans(session, now, limits)
         return [job.id for job in made]
@@ -47,7 +48,7 @@ def tick(database: Database, now: datetime, limits: Limits) -> list[int]:
 
 def renew_items(session: Session, job: JobRow, row: CertificateRow, reason: Reason) -> None:
     """Make a certificate and the places where it serves items of a job."""
-    items.add_certificate(session, job, row, reason.sentence)
+    items.add_certificate(session, job, row, reason.sentence, ordering.kind(row))
     for place in row.deployments:
         if (
             place.adopted_at is not None
@@ -68,15 +69,21 @@ def _anything(session: Session, now: datetime, limits: Limits) -> bool:
     )
 
 
-def _renewals(session: Session, now: datetime, limits: Limits) -> Iterator[JobRow]:
-    for batch in _batches(_orderable(session, now, limits), limits.certificates_per_job):
+def _means(session: Session, now: datetime, limits: Limits) -> Means | None:
+    """Return what there is to order with, if anything is due: also without the write lock."""
+    due = certificates.due(session, now)
+    return ordering.means(session, now, limits.certificates_per_tick) if due else None
+
+
+def _renewals(session: Session, now: datetime, limits: Limits, means: Means) -> Iterator[JobRow]:
+    for batch in _batches(_orderable(session, now, means), limits.certificates_per_job):
         job = jobs.add(session, JobKind.RENEW, _summary(batch), SCHEDULER, now)
         for row, reason in batch:
             renew_items(session, job, row, reason)
         yield job
 
 
-def _orderable(session: Session, now: datetime, limits: Limits) -> list[tuple[CertificateRow, Reason]]:
+def _orderable(session: Session, now: datetime, means: Means) -> list[tuple[CertificateRow, Reason]]:
     """Return what is due and may be ordered, the most pressing first; what waits says why when asked."""
     rows: dict[str, CertificateRow] = {}
     candidates = []
@@ -85,9 +92,6 @@ def _orderable(session: Session, now: datetime, limits: Limits) -> list[tuple[Ce
         if decision.due:
             rows[row.key] = row
             candidates.append(ordering.candidate(session, row, decision.reason))
-    if not candidates:
-        return []
-    means = ordering.means(session, now, limits.certificates_per_tick)
     return [(rows[taken.key], taken.reason) for taken in choose(candidates, means, now).taken]
 
 

@@ -1,5 +1,6 @@
 """What there is to order with: budgets and breakers of the CA accounts, from the renewals on record."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,20 +24,38 @@ from notafter.store.items import Renewed
 from notafter.store.tables import AccountRow, CertificateRow
 
 _FAILURES = frozenset(FailureClass)
+#: After these there is no certificate. After others there may be one that the next try fetches.
+_NOT_SIGNED = frozenset(
+    {
+        FailureClass.RATE_LIMITED,
+        FailureClass.CHALLENGE_FAILED,
+        FailureClass.ACCOUNT,
+        FailureClass.CAA,
+        FailureClass.REJECTED_IDENTIFIER,
+        FailureClass.DNS_PROVIDER,
+        FailureClass.INVALID_REQUEST,
+    },
+)
+_CERTAIN = OPEN_ITEM_STATES | {ItemState.SUCCEEDED}
 
 
 def means(session: Session, now: datetime, free: int = 1) -> Means:
-    """Return what may still be ordered by whom, as it follows from what was ordered until now."""
-    found = Means(free=free)
-    rows = {row.id: row for row in accounts.everyone(session)}
-    since = min(now - LONGEST_RETRY_AFTER, *(now - _longest_span(row) for row in rows.values()), now)
-    history = items.renewed_since(session, since)
-    for row in rows.values():
-        own = [one for one in history if one.account_id == row.id]
-        found.budgets[_account(row)] = _budget(row, own)
-        _break(found, _account(row), breaker.CA, own)
-    for number in {one.credential_id for one in history if one.credential_id is not None}:
-        own = [one for one in history if one.credential_id == number]
+    """Return what may still be ordered by whom, as it follows from what was ordered until now.
+
+    `free` is how many may be taken; a part of them is kept for what cannot wait.
+    """
+    found = Means(free=free, room=free)
+    rows = accounts.everyone(session)
+    by_account: defaultdict[int, list[Renewed]] = defaultdict(list)
+    by_credential: defaultdict[int, list[Renewed]] = defaultdict(list)
+    for one in items.renewed(session, {row.id: _since(row, now) for row in rows}):
+        by_account[one.account_id].append(one)
+        if one.credential_id is not None:
+            by_credential[one.credential_id].append(one)
+    for row in rows:
+        found.budgets[_account(row)] = _budget(row, by_account[row.id])
+        _break(found, _account(row), breaker.CA, by_account[row.id])
+    for number, own in by_credential.items():
         _break(found, _credential(number), breaker.DNS_PROVIDER, own)
     return found
 
@@ -75,10 +94,11 @@ def _ways(row: CertificateRow) -> tuple[Way, ...]:
     breakers = [_account(row.account)]
     if row.credential_id is not None:
         breakers.append(_credential(row.credential_id))
-    return (Way(_account(row.account), Order(tuple(row.names), _kind(row)), tuple(breakers)),)
+    return (Way(_account(row.account), Order(tuple(row.names), kind(row)), tuple(breakers)),)
 
 
-def _kind(row: CertificateRow) -> OrderKind:
+def kind(row: CertificateRow) -> OrderKind:
+    """Return what an order for a certificate is to its CA now."""
     current = row.current
     before = current.names if current is not None and current.account_id == row.account_id else None
     return kind_of(row.names, before, replaces=replaces(row) is not None)
@@ -86,12 +106,17 @@ def _kind(row: CertificateRow) -> OrderKind:
 
 def _budget(row: AccountRow, history: Sequence[Renewed]) -> Budget:
     budget = Budget(_account(row), limits_of(row.directory))
+    unsure: dict[int, tuple[Order, datetime]] = {}
     for one in history if budget.limits else ():
         at = one.finished_at or one.started_at or one.created_at
-        order = Order(one.names, OrderKind.REPLACES if one.replaced else OrderKind.NEW)
+        order = Order(one.names, one.kind or OrderKind.NEW)
+        if one.certificate_id in unsure:  # it took up the attempt that had been left
+            budget.not_issued(*unsure.pop(one.certificate_id))
         budget.ordered(order, at)
-        if one.state not in OPEN_ITEM_STATES and one.state is not ItemState.SUCCEEDED:
+        if one.reason in _NOT_SIGNED:
             budget.not_issued(order, at)
+        elif one.state not in _CERTAIN and one.reason != FailureClass.WRONG_CERTIFICATE:
+            unsure[one.certificate_id] = order, at
         if one.reason == FailureClass.CHALLENGE_FAILED:  # which of the names it was is not on record
             for name in one.names:
                 budget.not_proved(name, at)
@@ -113,20 +138,16 @@ def _events(one: Renewed) -> Iterator[Event]:
         yield breaker.Succeeded(key, one.finished_at)
         return
     failure = FailureClass(one.reason) if one.reason in _FAILURES else FailureClass.INTERNAL
-    yield breaker.Failed(
-        key, one.finished_at, failure, _retry_after(one, failure), registered_domain(one.names[0])
-    )
+    limited = failure is FailureClass.RATE_LIMITED
+    asked = None if one.retry_after is None or not limited else timedelta(seconds=one.retry_after)
+    domain = registered_domain(one.names[0]) if limited else None
+    yield breaker.Failed(key, one.finished_at, failure, asked, domain)
 
 
-def _retry_after(one: Renewed, failure: FailureClass) -> timedelta | None:
-    """Return the patience that the CA asked for: the certificate's own wait has it in it."""
-    if failure is not FailureClass.RATE_LIMITED or one.next_attempt_at is None or one.finished_at is None:
-        return None
-    return max(one.next_attempt_at - one.finished_at, timedelta(0))
-
-
-def _longest_span(row: AccountRow) -> timedelta:
-    return max((limit.span for limit in limits_of(row.directory)), default=timedelta(0))
+def _since(row: AccountRow, now: datetime) -> datetime:
+    """Return from when on the renewals of an account say something about it."""
+    spans = (limit.span for limit in limits_of(row.directory))
+    return now - max(LONGEST_RETRY_AFTER, *spans, timedelta(0))
 
 
 def _account(row: AccountRow) -> str:

@@ -1,18 +1,21 @@
 """Items: what one job is to bring about; at most one open item for a subject."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, false, or_, select
 
+from notafter.domain.budget import OrderKind
 from notafter.domain.job import OPEN_ITEM_STATES, ItemState, JobKind, Subject
 from notafter.domain.reason import Reason
 from notafter.store.database import Session
-from notafter.store.tables import CertificateRow, DeploymentRow, ItemRow, JobRow, ServerRow, VersionRow
+from notafter.store.tables import CertificateRow, DeploymentRow, ItemRow, JobRow, ServerRow
 
 
-def add_certificate(session: Session, job: JobRow, row: CertificateRow, due_reason: str) -> ItemRow:
+def add_certificate(
+    session: Session, job: JobRow, row: CertificateRow, due_reason: str, kind: OrderKind
+) -> ItemRow:
     """Make a certificate an item of a job."""
     return _add(
         session,
@@ -23,6 +26,7 @@ def add_certificate(session: Session, job: JobRow, row: CertificateRow, due_reas
             due_reason=due_reason,
             attempt=row.failures + 1,
             before_fingerprint=row.current.fingerprint if row.current else None,
+            order_kind=kind,
         ),
     )
 
@@ -126,7 +130,7 @@ def open_certificate(session: Session, certificate_id: int) -> ItemRow | None:
     return session.scalar(query)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Renewed:
     """One renewal that was begun, as far as it has come."""
 
@@ -134,47 +138,54 @@ class Renewed:
     account_id: int
     credential_id: int | None
     names: tuple[str, ...]
-    replaced: bool
+    kind: OrderKind | None
     state: ItemState
     reason: str | None
+    retry_after: float | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    next_attempt_at: datetime | None
 
 
-def renewed_since(session: Session, since: datetime) -> list[Renewed]:
-    """Return the renewals that were begun since then; what was cancelled before it began is none."""
+def renewed(session: Session, since: Mapping[int, datetime]) -> list[Renewed]:
+    """Return the renewals of these accounts since each one's moment, in the order in which they were made.
+
+    What was cancelled before it began is none. Columns and no rows: there may be thousands.
+    """
     query = (
-        select(ItemRow, JobRow, CertificateRow, VersionRow.account_id)
+        select(
+            CertificateRow.id,
+            CertificateRow.account_id,
+            CertificateRow.credential_id,
+            CertificateRow.names,
+            ItemRow.order_kind,
+            ItemRow.state,
+            ItemRow.reason,
+            ItemRow.retry_after,
+            JobRow.created_at,
+            JobRow.started_at,
+            ItemRow.finished_at,
+        )
         .join(JobRow, ItemRow.job_id == JobRow.id)
         .join(CertificateRow, ItemRow.certificate_id == CertificateRow.id)
-        .outerjoin(VersionRow, VersionRow.fingerprint == ItemRow.before_fingerprint)
         .where(
             JobRow.kind == JobKind.RENEW,
-            JobRow.created_at > since,
             ItemRow.subject == Subject.CERTIFICATE,
-            CertificateRow.account_id.is_not(None),
+            or_(false(), *_each_since(since)),
+            or_(ItemRow.state.in_(OPEN_ITEM_STATES), JobRow.started_at.is_not(None)),
         )
         .order_by(ItemRow.id)
     )
     return [
-        Renewed(
-            certificate_id=row.id,
-            account_id=row.account_id or 0,
-            credential_id=row.credential_id,
-            names=tuple(row.names),
-            replaced=replaced is not None and replaced == row.account_id,
-            state=item.state,
-            reason=item.reason,
-            created_at=job.created_at,
-            started_at=job.started_at,
-            finished_at=item.finished_at,
-            next_attempt_at=row.next_attempt_at,
-        )
-        for item, job, row, replaced in session.execute(query)
-        if item.state in OPEN_ITEM_STATES or job.started_at is not None
+        Renewed(number, account or 0, credential, tuple(names), *rest)
+        for number, account, credential, names, *rest in session.execute(query)
     ]
+
+
+def _each_since(since: Mapping[int, datetime]) -> Iterator[ColumnElement[bool]]:
+    for moment in set(since.values()):
+        accounts = [account for account, its in since.items() if its == moment]
+        yield and_(CertificateRow.account_id.in_(accounts), JobRow.created_at > moment)
 
 
 def of_job(session: Session, job_id: int, subject: Subject | None = None) -> Sequence[ItemRow]:

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, MetaData, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from notafter.domain.budget import OrderKind
 from notafter.domain.certificate import KeyType
 from notafter.domain.job import ItemState, JobKind, JobState, Subject
 from notafter.domain.version import Origin
@@ -302,6 +303,10 @@ class ItemRow(Base):
     wanted_fingerprint: Mapped[str | None]
     before_fingerprint: Mapped[str | None]
     after_fingerprint: Mapped[str | None]
+    #: What the order is to the CA, as it was when the renewal was begun.
+    order_kind: Mapped[OrderKind | None] = mapped_column(states(OrderKind))
+    #: The seconds of patience that the CA asked for.
+    retry_after: Mapped[float | None]
     seconds: Mapped[float | None]
     finished_at: Mapped[datetime | None]
 

@@ -9,7 +9,7 @@ from notafter.domain.outcome import FailureClass, IssueFailed
 from notafter.domain.reason import ReasonCode
 from notafter.lifecycle import due, signing
 from notafter.lifecycle.due import Limits
-from notafter.lifecycle.ordering import Outlook
+from notafter.lifecycle.ordering import Outlook, means
 from notafter.store import accounts, certificates, items, jobs
 
 from tests.factories import binding
@@ -24,11 +24,14 @@ LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 MINUTE = timedelta(minutes=1)
 
 
-def fleet(stage: Stage, count: int, directory: str | None = None) -> list[str]:
+def fleet(
+    stage: Stage, count: int, directory: str | None = None, *, names: str = "n{}.shop.example"
+) -> list[str]:
     """So many certificates, each on a server of its own, all due."""
     for number in range(count):
-        pem = stage.ca.issue(f"n{number}.shop.example").certificate
-        stage.found(f"web{number}", (pem, binding(pem, names=(f"n{number}.shop.example",))))
+        name = names.format(number)
+        pem = stage.ca.issue(name).certificate
+        stage.found(f"web{number}", (pem, binding(pem, names=(name,))))
     keys = stage.adopt_all()
     with stage.database.write() as session:
         if directory is not None:
@@ -45,7 +48,7 @@ def make_due(stage: Stage) -> None:
             row.next_attempt_at = None
 
 
-def fail(stage: Stage, failure: FailureClass) -> None:
+def fail(stage: Stage, failure: FailureClass, retry_after: float | None = None) -> None:
     """A worker takes the oldest job, and all its certificates fail."""
     claim = stage.claim()
     signing.prepare(stage.desk, claim, stage.clock())
@@ -53,7 +56,7 @@ def fail(stage: Stage, failure: FailureClass) -> None:
         keys = dict.fromkeys(
             item.certificate.key for item in items.of_job(session, claim.job_id) if item.certificate
         )
-    stage.report(claim, *(IssueFailed(key, failure, "no") for key in keys))
+    stage.report(claim, *(IssueFailed(key, failure, "no", retry_after) for key in keys))
     make_due(stage)
 
 
@@ -122,3 +125,69 @@ def test_one_tick_takes_the_most_pressing_ones_and_the_next_one_the_others(stage
         assert jobs.ready(session)
     fail(stage, FailureClass.CHALLENGE_FAILED)
     assert taken(stage, stage.clock(), limits) == 2
+
+
+def test_the_patience_that_the_ca_asked_for_is_remembered_whatever_becomes_of_the_certificates(
+    stage: Stage,
+) -> None:
+    keys = fleet(stage, 3, names="www.n{}.example")
+    assert taken(stage, stage.clock()) == 3
+    before = stage.clock()
+    fail(stage, FailureClass.RATE_LIMITED, 1800)
+    told = next_step(stage, keys[0], stage.clock())
+    assert told.reason.code == ReasonCode.BREAKER_OPEN
+    assert told.at is not None
+    assert timedelta(0) <= told.at - before - 30 * MINUTE < 5 * MINUTE
+
+
+def test_a_failure_after_which_there_may_be_a_certificate_counts_as_one(stage: Stage) -> None:
+    (key,) = fleet(stage, 1, LETS_ENCRYPT)
+    for _ in range(4):
+        assert taken(stage, stage.clock()) == 1
+        fail(stage, FailureClass.WRONG_CERTIFICATE)
+    assert taken(stage, stage.clock()) == 0
+    told = next_step(stage, key, stage.clock())
+    assert told.reason.code == ReasonCode.OVER_BUDGET
+    assert "5 certificates per exact set of names in 7 days" in told.reason.sentence
+
+
+def test_tries_that_take_up_one_attempt_count_as_one_certificate_at_most(stage: Stage) -> None:
+    fleet(stage, 1, LETS_ENCRYPT)
+    for _ in range(6):
+        assert taken(stage, stage.clock()) == 1
+        fail(stage, FailureClass.CA_UNAVAILABLE)
+    assert spent(stage, "certificates per exact set of names", "n0.shop.example") == 1
+
+
+def test_what_an_order_was_to_the_ca_when_it_was_made_is_what_it_counts_as(stage: Stage) -> None:
+    keys = fleet(stage, 2, LETS_ENCRYPT)
+    with stage.database.write() as session:
+        row = certificates.by_key(session, keys[0])
+        assert row.current is not None
+        row.current.account_id = row.account_id  # this account has issued it: the same names again
+    assert taken(stage, stage.clock()) == 2
+    assert spent(stage, "new orders per account", "the CA account main") == 1
+    assert spent(stage, "certificates per exact set of names", "n0.shop.example") == 1
+
+
+def spent(stage: Stage, limit: str, subject: str) -> int:
+    """How much of a limit is spent."""
+    with stage.database.read() as session:
+        budget = means(session, stage.clock()).budgets["the CA account main"]
+    (found,) = (one for one in budget.limits if one.name == limit)
+    return len(budget.ledger.within(found, subject, stage.clock()))
+
+
+def test_a_tick_keeps_a_fifth_of_its_room_for_what_cannot_wait(stage: Stage) -> None:
+    keys = fleet(stage, 6)
+    with stage.database.write() as session:
+        row = certificates.by_key(session, keys[5])
+        row.wanted_at, row.wanted_by = stage.clock(), "somebody"
+    limits = Limits(certificates_per_tick=5)
+    made = due.tick(stage.database, stage.clock(), limits)
+    with stage.database.read() as session:
+        found = [
+            item.certificate.key for job in made for item in items.of_job(session, job) if item.certificate
+        ]
+    assert keys[5] in found
+    assert len(set(found)) == 4

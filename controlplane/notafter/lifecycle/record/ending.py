@@ -86,6 +86,7 @@ def fail_certificate_item(  # noqa: PLR0913, PLR0917 -- one failure, all that is
 ) -> None:
     """End a renewal as failed; its deployments in the same job have nothing to deploy."""
     end(item, ItemState.FAILED, reason, now)
+    item.retry_after = retry_after
     if item.certificate is not None:
         certificate_failed(item.certificate, reason, now, failure, retry_after)
     why = Reason(ReasonCode.ISSUE_FAILED, f"not deployed, because it was not issued: {reason.sentence}")

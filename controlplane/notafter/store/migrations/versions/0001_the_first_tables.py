@@ -291,6 +291,12 @@ def upgrade() -> None:
         sa.Column("wanted_fingerprint", sa.Text(), nullable=True),
         sa.Column("before_fingerprint", sa.Text(), nullable=True),
         sa.Column("after_fingerprint", sa.Text(), nullable=True),
+        sa.Column(
+            "order_kind",
+            sa.Enum("new", "same_names", "replaces", name="orderkind", native_enum=False, length=32),
+            nullable=True,
+        ),
+        sa.Column("retry_after", sa.Double(), nullable=True),
         sa.Column("seconds", sa.Double(), nullable=True),
         sa.Column("finished_at", types.UtcDateTime(), nullable=True),
         sa.ForeignKeyConstraint(
