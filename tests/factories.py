@@ -21,6 +21,7 @@ def version(
     has_key: bool = True,
     fingerprint: str = "ab" * 32,
     revoked_at: datetime | None = None,
+    issued_at: datetime | None = None,
 ) -> Version:
     """A version that was issued `age` ago for `life`."""
     return Version(
@@ -31,6 +32,7 @@ def version(
         has_key=has_key,
         window=window,
         revoked_at=revoked_at,
+        issued_at=issued_at,
     )
 
 

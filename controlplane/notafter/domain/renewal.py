@@ -1,10 +1,11 @@
 """When a certificate is renewed, and why: the whole policy, as functions of facts and `now`.
 
-    not_before                     2/3 of the life        4/5                not_after
+    begins                         2/3 of the life        4/5                not_after
     |------------------------------|--------------------|------------------|
               <- spread ->  renewed here                emergency: nothing is waited for
 
-Every moment is a share of the certificate's own life: lives shrink from one renewal to the next.
+Every moment is a share of the certificate's own life: lives shrink from one renewal to the next. Of one that
+we had issued the life begins then, however far its CA has dated it back: else some would be renewed for ever.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,7 @@ _SPREAD = 0.10
 _SPREAD_SHORT = 0.05
 #: However often a CA says "at once": a certificate is this old before it is asked for another one.
 _YOUNGEST = timedelta(hours=12)
-_YOUNGEST_SHARE = 1 / 48
+_YOUNGEST_SHARE = 1 / 3
 
 
 def renew_before(version: Version, wish: timedelta | None) -> timedelta:
@@ -65,12 +66,12 @@ def ari_point(version: Version) -> datetime | None:
     if window is None or not _sane(window, version):
         return None
     point = window.start + (window.end - window.start) * fraction("ari", version.serial)
-    return max(point, version.not_before + min(_YOUNGEST, version.life * _YOUNGEST_SHARE))
+    return max(point, version.begins + min(_YOUNGEST, version.life * _YOUNGEST_SHARE))
 
 
 def hurries(version: Version) -> bool:
-    """Tell whether the CA asks for a renewal before anybody would renew: it is about to revoke."""
-    return ari_point(version) is not None and _window_end(version) < regular_at(version)
+    """Tell whether the CA asks for a renewal in the first half of the life: it is about to revoke."""
+    return ari_point(version) is not None and _window_end(version) < version.not_after - version.life / 2
 
 
 def threshold_at(version: Version, wish: timedelta | None = None) -> datetime:

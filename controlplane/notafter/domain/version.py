@@ -33,8 +33,15 @@ class Version:
     has_key: bool
     window: RenewalWindow | None = None
     revoked_at: datetime | None = None
+    #: When it came to us from its CA; none of one that was found on a server.
+    issued_at: datetime | None = None
+
+    @cached_property
+    def begins(self) -> datetime:
+        """From when on it can serve: a CA may date it back, by more than it is valid for."""
+        return max(self.not_before, self.issued_at or self.not_before)
 
     @cached_property
     def life(self) -> timedelta:
-        """The time for which it is valid; never negative, whatever the certificate says."""
-        return max(self.not_after - self.not_before, timedelta(0))
+        """The time for which it can serve; never negative, whatever the certificate says."""
+        return max(self.not_after - self.begins, timedelta(0))

@@ -74,6 +74,7 @@ def facts(row: VersionRow) -> Version:
         has_key=row.sealed_key is not None,
         window=window,
         revoked_at=row.revoked_at,
+        issued_at=row.created_at if row.origin is Origin.ISSUED else None,
     )
 
 

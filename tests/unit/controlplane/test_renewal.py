@@ -101,7 +101,7 @@ def test_our_moment_lies_in_the_window_and_does_not_move(
     current = version(life, window=window, serial=serial)
     point = ari_point(current)
     if point is not None:
-        assert window.start <= point <= max(window.end, current.not_before + life / 48)
+        assert window.start <= point <= max(window.end, current.not_before + min(DAY / 2, life / 3))
         assert ari_point(current) == point
 
 
@@ -134,6 +134,42 @@ def test_a_ca_that_says_at_once_of_each_new_certificate_is_not_asked_for_one_eve
         issued = version(now=now, age=DAY / 24, serial=f"{orders:x}", window=window)
         now, orders = renew_at(issued), orders + 1
     assert orders <= 25
+
+
+@given(lives, lives, serials, st.none() | lives, windows | st.none())
+def test_however_far_a_ca_dates_back_a_good_part_of_the_life_has_passed_at_the_renewal(
+    left: timedelta, back: timedelta, serial: str, wish: timedelta | None, window: RenewalWindow | None
+) -> None:
+    issued = version(back + left, age=back, serial=serial, window=window, issued_at=NOW)
+    passed = renew_at(issued, wish) - NOW
+    assert left * 0.8 >= passed >= min(left * 0.23, DAY / 2)
+    if wish is None and window is None:
+        assert passed >= left / 3
+
+
+def test_a_ca_that_dates_back_by_the_whole_life_gets_three_orders_in_a_life_and_not_one_a_tick() -> None:
+    for left, back in ((60, 60), (4, 5), (60, 600)):
+        minute = timedelta(minutes=1)
+        now, orders = NOW, 0
+        while now < NOW + 10 * left * minute:
+            issued = version(
+                (left + back) * minute, age=back * minute, now=now, serial=f"{orders:x}", issued_at=now
+            )
+            facts = renewal_facts(issued)
+            assert not why_due(facts, now + left * minute / 3 - minute / 60).due
+            now, orders = renew_at(issued), orders + 1
+        assert orders <= 25
+
+
+def test_one_that_was_found_near_its_end_is_renewed_at_once() -> None:
+    found = version(90 * DAY, age=85 * DAY)
+    assert why_due(renewal_facts(found), NOW).reason.code == ReasonCode.EMERGENCY
+
+
+def test_a_ca_whose_windows_end_a_little_before_our_own_moment_is_in_no_hurry() -> None:
+    early = version(age=52 * DAY, window=RenewalWindow(NOW - 4 * DAY, NOW - 2 * DAY))
+    assert not hurries(early)
+    assert why_due(renewal_facts(early), NOW).reason.code == ReasonCode.CA_ASKS
 
 
 def test_a_fleet_spreads_over_the_window() -> None:
