@@ -14,7 +14,7 @@ from notafter.store.database import Database, Session
 
 from tests.lab.fleets import SMALL
 from tests.lab.lab import Lab
-from tests.plane import ENDED, ControlPlane
+from tests.plane import ENDED, ControlPlane, PlaneError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,9 +95,15 @@ class Story:
 
     def wait_until_done(self, before: dict[str, str], seconds: float = 150) -> None:
         """Waits until the work is finished, by however many ticks."""
-        self.plane.wait_until(
-            lambda: self.done(before), f"{', '.join(before)} are not renewed and served", seconds
-        )
+        try:
+            self.plane.wait_until(
+                lambda: self.done(before), f"{', '.join(before)} are not renewed and served", seconds
+            )
+        except PlaneError as error:
+            told = [
+                (one["key"], one["next_step"], one["last_problem"]) for one in map(self.certificate, before)
+            ]
+            raise PlaneError(f"{error}\n{told}") from error
 
     def newest_job(self, kind: str) -> dict[str, Any]:
         """The newest job of a kind, with its items."""
