@@ -51,8 +51,8 @@ def raised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 
 @pytest.fixture
 def changing(raised: Story) -> Iterator[Story]:
-    """The fleet before and after a test: scanned, and nothing is open."""
-    raised.plane.wait_until(raised.settled, "a job of an earlier test does not end", 120)
+    """The fleet before and after a test: scanned, and all is at rest."""
+    raised.plane.wait_until(raised.at_rest, "what an earlier test broke off is not taken up", 120)
     raised.plane.scan()
     yield raised
     raised.forget_failpoints()
