@@ -18,7 +18,7 @@ def why_due(current: dict[str, t.Any] | None, wish: dict[str, t.Any], now: datet
     """The reason for a new certificate, in words; None when the present one will do.
 
     It is renewed when a third of its life is left, of a life under 10 days the half, unless
-    `renew_before` (seconds) says otherwise.
+    `renew_before` (seconds) says otherwise: at most two thirds, else it would be renewed by each run.
     """
     if current is None:
         return "there is none yet"
@@ -32,7 +32,7 @@ def why_due(current: dict[str, t.Any] | None, wish: dict[str, t.Any], now: datet
     life = not_after - not_before
     notice = life / 2 if life < SHORT_LIFE else life / 3
     if wish.get("renew_before") is not None:
-        notice = datetime.timedelta(seconds=int(wish["renew_before"]))
+        notice = min(datetime.timedelta(seconds=int(wish["renew_before"])), life * 2 / 3)
     if now >= not_after - notice:
         return f"it ends at {current['not_after']}"
     return None

@@ -40,6 +40,13 @@ def test_a_wish_overrides_the_threshold() -> None:
     assert due.why_due(held(60, 29), {**WISH, "renew_before": 30 * 86400}, NOW) is not None
 
 
+def test_a_wish_longer_than_the_life_does_not_renew_in_each_run() -> None:
+    month = {**WISH, "renew_before": 30 * 86400}
+    assert due.why_due(held(0, 6), month, NOW) is None
+    assert due.why_due(held(1.9, 4.1), month, NOW) is None
+    assert due.why_due(held(2.1, 3.9), month, NOW) is not None
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
