@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 from ansible_collections.notafter.tls.plugins.plugin_utils.carrier import HostProgramError
 
+from tests.authority import Authority
 from tests.lab import proxy_faults as kinds
 from tests.lab.image import install
 from tests.lab.lab import Lab
 from tests.lab.proxy import Fault, Proxy, Step
 from tests.torture import faults, matrix
-from tests.torture.attempt import HOST_FOLDER, Attempt, Issuer
+from tests.torture.attempt import FIRST_NAME, HOST_FOLDER, Attempt, Issuer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,6 +105,14 @@ def test_c11_a_ca_that_knows_of_another_successor_is_asked_without_one(issuer: I
     replaced = Fault(kinds.REPLACED, Step.NEW_ORDER, 1)
     with Proxy.before(issuer.lab, replaced) as proxy:
         ended = Attempt(issuer, more={"replaces": issuer.first}).run(proxy)
+        assert (ended.outcome, proxy.count(Step.NEW_ORDER), proxy.orders) == ("signed", 2, 1)
+
+
+def test_c11_a_ca_that_does_not_know_what_is_replaced_is_asked_without_it(issuer: Issuer) -> None:
+    """Pebble calls that an error of its own."""
+    unknown = Authority().issue(FIRST_NAME).certificate
+    with Proxy.before(issuer.lab) as proxy:
+        ended = Attempt(issuer, more={"replaces": unknown}).run(proxy)
         assert (ended.outcome, proxy.count(Step.NEW_ORDER), proxy.orders) == ("signed", 2, 1)
 
 

@@ -111,16 +111,17 @@ def _ordered(  # noqa: PLR0913, PLR0917 - an attempt is these
         held.enter_context(state.lock(path, order.timeout, "the TXT record of %s" % name))
     state.failpoint("before-acme-sh")
     failure = _asked(home, program, order, account, handle)
-    if (
-        failure is not None
-        and failure.order_refused
-        and order.replaces
-        and failure.failure_class not in ("rate_limited", "ca_unavailable")
-    ):
+    if order.replaces and failure is not None and _is_refusal(failure):
         # Some CAs refuse the whole order for what it says to replace (RFC 9773 §5): it is asked for
         # without. No order was made, so none is made twice.
         failure = _asked(home, program, order._replace(replaces=None), account, handle)
     return failure
+
+
+def _is_refusal(failure: Failure) -> bool:
+    """Whether the CA has looked at the order and does not want it; some call that an error of their own."""
+    said = failure.type is not None and failure.retry_after is None
+    return failure.order_refused and said and failure.failure_class != "rate_limited"
 
 
 def _asked(
