@@ -86,7 +86,7 @@ class ControlPlane:
                 stderr=log,
             )
         if wait:
-            self.wait_until(self._ready, "the control plane is not ready", 40)
+            self.wait_until(self._ready, "the control plane is not ready", 60)
 
     def _ready(self) -> bool:
         if self.process is not None and self.process.poll() is not None:
@@ -148,7 +148,7 @@ class ControlPlane:
 
         def send() -> Any:
             try:
-                with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - see above
+                with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - see above
                     return json.load(answer)
             except urllib.error.HTTPError as error:
                 raise PlaneError(f"{method} {path}: {error.code} {error.read().decode()}") from error

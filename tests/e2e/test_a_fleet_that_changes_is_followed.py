@@ -100,7 +100,7 @@ def test_a_file_that_somebody_changed_since_the_scan_is_left_until_it_was_looked
     assert by_server(told) == {"web1": ("failed", "file_changed"), "web2": ("succeeded", "deployed")}
     assert host.read(PORTAL_CHAIN) == mine, "it was not touched"
     story.plane.wait_until(
-        lambda: story.newest_job("scan")["id"] > told["id"], "the server is not looked at again", 30
+        lambda: story.newest_job("scan")["id"] > told["id"], "the server is not looked at again", 60
     )
     look = story.wait_for_job(story.newest_job("scan")["id"])
     assert (look["requested_by"], look["state"]) == ("scheduler", "succeeded")
@@ -188,7 +188,7 @@ def limit(story: Story, folder: Path) -> None:
     bundle.write_text(pem_of(authority.root))
     directory = f"https://{host.address}:14443/dir"
     words = ["account", "create", "--name", "limited", "--directory", directory]
-    story.plane.wait_until(lambda: created(story, [*words, "--bundle", str(bundle)]), "no account", 20)
+    story.plane.wait_until(lambda: created(story, [*words, "--bundle", str(bundle)]), "no account", 60)
 
 
 def created(story: Story, words: list[str]) -> bool:

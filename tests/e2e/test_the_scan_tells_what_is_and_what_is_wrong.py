@@ -245,7 +245,7 @@ def test_another_server_that_answers_in_its_place_is_named(fleet: Story) -> None
         assert "nginx does not run" in silent["sentence"]
         host.run(["systemd-run", "--unit=impostor", "/usr/bin/python3", "/root/other.py"])
         host.wait_until(
-            lambda: fleet.lab.call(lambda: connects(host.address)), "the other does not listen", 20
+            lambda: fleet.lab.call(lambda: connects(host.address)), "the other does not listen", 60
         )
         scan(fleet, "web2")
         (one,) = findings(fleet, "&kind=served_by_another")

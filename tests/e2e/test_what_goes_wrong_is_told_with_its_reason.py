@@ -85,7 +85,7 @@ def test_verify_tells_what_is_really_served_and_the_next_tick_puts_it_right(stor
         host.run(["cp", f"/etc/ssl/apps/{name}", f"/etc/ssl/www/{name}"])
     host.run(["systemctl", "reload", "nginx"])
     other = story.certificate("apps")["fingerprint"]
-    story.plane.wait_until(lambda: story.served("www") == {other}, "nginx does not serve it", 20)
+    story.plane.wait_until(lambda: story.served("www") == {other}, "nginx does not serve it", 60)
     answer = story.plane.ask("POST", f"/api/v1/certificates/{ours['id']}/verify")
     story.wait_for_job(answer["id"])
     assert items(story, answer["id"]) == [("deployment", "failed", "not_served")]

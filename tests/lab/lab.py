@@ -228,7 +228,7 @@ class Lab:
         """Put a host back on the network, and return when it answers."""
         self.run(["ip", "link", "set", self.hosts[host].interface, "up"])
         self.hosts[host].wait_until(
-            lambda: self._connects(host, _SSH_PORT), "sshd does not answer after heal", 30
+            lambda: self._connects(host, _SSH_PORT), "sshd does not answer after heal", 60
         )
 
     def publish(self, lab_port: int, machine_port: int) -> None:

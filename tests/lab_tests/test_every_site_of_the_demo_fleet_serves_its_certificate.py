@@ -97,7 +97,7 @@ def test_a_challenge_snippet_is_served_as_soon_as_it_is_there(demo_lab: Lab) -> 
     web1.write(snippet, 'location ^~ /.well-known/acme-challenge/ { return 200 "proof"; }\n')
     try:
         web1.run(["systemctl", "reload", "nginx"])
-        web1.wait_until(lambda: demo_lab.run([*ask, url]).stdout == "proof", "no proof", 10)
+        web1.wait_until(lambda: demo_lab.run([*ask, url]).stdout == "proof", "no proof", 60)
     finally:
         web1.run(["rm", snippet])
         web1.run(["systemctl", "reload", "nginx"])

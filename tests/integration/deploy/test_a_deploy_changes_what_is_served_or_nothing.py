@@ -166,7 +166,7 @@ def test_t8_a_host_that_is_held_for_too_long_is_reported_as_busy(nginx: Target) 
     holder = threading.Thread(target=lambda: nginx.deploy(nginx.issue()))
     holder.start()
     try:
-        nginx.host.wait_until(lambda: nginx.host.exists(HELD), "nobody holds the lock", 30)
+        nginx.host.wait_until(lambda: nginx.host.exists(HELD), "nobody holds the lock", 60)
         answer = _kind_of(lambda: nginx.deploy(nginx.issue(), lock_seconds=0.2))
     finally:
         nginx.host.run(["rm", "-f", HELD])

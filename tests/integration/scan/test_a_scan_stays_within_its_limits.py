@@ -147,7 +147,7 @@ def test_a_file_that_grows_while_it_is_read_ends(odd: Odd) -> None:
     script = f'while :; do head -c 1000000 /dev/zero | tr "\\0" "#"; done > {FOLDER}/growing'
     host.run(["systemd-run", "--unit=grower", "sh", "-c", script])
     try:
-        host.wait_until(lambda: host.exists(f"{FOLDER}/growing"), "nothing grows", 10)
+        host.wait_until(lambda: host.exists(f"{FOLDER}/growing"), "nothing grows", 60)
         scanned, seconds = odd.scan(f"{FOLDER}/growing")
     finally:
         host.run(["systemctl", "stop", "grower"])

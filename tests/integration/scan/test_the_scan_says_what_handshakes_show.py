@@ -178,7 +178,7 @@ def test_apache(small_lab: Lab, corpus_authority: Authority) -> None:
     corpus.write("/etc/apache2/sites-enabled/corpus.conf", APACHE)
     try:
         corpus.host.run(["systemctl", "reload", "apache2"])
-        corpus.host.wait_until(lambda: scan(corpus.host).contradicted() == {}, "the scan is contradicted", 10)
+        corpus.host.wait_until(lambda: scan(corpus.host).contradicted() == {}, "the scan is contradicted", 60)
         scanned = scan(corpus.host)
     finally:
         corpus.put_back()
@@ -216,7 +216,7 @@ def test_haproxy(small_lab: Lab, corpus_authority: Authority) -> None:
     corpus.write("/etc/haproxy/haproxy.cfg", host.read("/etc/haproxy/haproxy.cfg") + HAPROXY)
     try:
         host.run(["systemctl", "reload", "haproxy"])
-        host.wait_until(lambda: scan(host).contradicted() == {}, "the scan is contradicted", 10)
+        host.wait_until(lambda: scan(host).contradicted() == {}, "the scan is contradicted", 60)
         scanned = scan(host)
     finally:
         corpus.put_back()

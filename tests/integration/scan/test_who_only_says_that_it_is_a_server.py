@@ -160,7 +160,7 @@ class Impostor:
         self.host.run(["rm", "-f", f"{HOME}/ready"])
         words = [program, f"{HOME}/impostor.py", self.claim.name, self.claim.words, f"PGDATA={HOME}"]
         self.run(*words, "x" * 400)
-        self.host.wait_until(lambda: self.host.exists(f"{HOME}/ready"), "nobody pretends to be a server", 20)
+        self.host.wait_until(lambda: self.host.exists(f"{HOME}/ready"), "nobody pretends to be a server", 60)
 
     def run(self, *words: str) -> None:
         """Runs a program of the user's in the background."""
@@ -179,7 +179,7 @@ class Impostor:
         self.host.wait_until(
             lambda: self.host.run(["userdel", "--remove", "evil"], check=False).returncode in {0, 6, 12},
             "the user stays",
-            20,
+            60,
         )
         self.host.run(["rm", "-rf", HOME])
 

@@ -91,7 +91,7 @@ def start(corpus: Corpus) -> None:
     host.run(["systemctl", "restart", "caddy"])
     stored = "/var/lib/caddy/.local/share/caddy/certificates/local"
     for name in ("int.test", "127.0.0.1"):
-        host.wait_until(partial(host.exists, f"{stored}/{name}/{name}.key"), f"{name} is issued", 20)
+        host.wait_until(partial(host.exists, f"{stored}/{name}/{name}.key"), f"{name} is issued", 60)
 
 
 def told(corpus: Corpus) -> list[tuple[str, tuple[str, ...], tuple[str, ...], str | None]]:
@@ -264,7 +264,7 @@ def test_another_at_its_endpoint_is_not_believed(caddy: Corpus) -> None:
     host.run([*unit, "python3", "-m", "http.server", "--bind", "127.0.0.1", "2019"])
     try:
         asked = ["curl", "-sf", "http://127.0.0.1:2019/config/"]
-        host.wait_until(lambda: host.run(asked, check=False).returncode == 0, "it listens", 10)
+        host.wait_until(lambda: host.run(asked, check=False).returncode == 0, "it listens", 60)
         assert ("mem", ("mem.test", "*.mem.test")) not in caddy.named(scan(host, "caddy"))
     finally:
         host.run(["systemctl", "stop", "liar"])

@@ -103,7 +103,7 @@ def start(corpus: Corpus) -> None:
     corpus.host.run(["systemctl", "restart", "lighttpd"])
     ready = [":8080 ", ":8443 "]
     corpus.host.wait_until(
-        lambda: all(port in corpus.host.run(["ss", "-Hltn"]).stdout for port in ready), "lighttpd listens", 10
+        lambda: all(port in corpus.host.run(["ss", "-Hltn"]).stdout for port in ready), "lighttpd listens", 60
     )
 
 

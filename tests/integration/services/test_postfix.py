@@ -189,7 +189,7 @@ def test_another_instance_is_found_by_its_master(postfix: Corpus) -> None:
     host.run(["chown", "postfix", "/var/lib/postfix-second"])
     host.run(["postfix", "-c", folder, "start"])
     try:
-        host.wait_until(lambda: scan(host, "postfix").contradicted() == {}, "the scan is contradicted", 10)
+        host.wait_until(lambda: scan(host, "postfix").contradicted() == {}, "the scan is contradicted", 60)
         scanned = scan(host, "postfix")
         second = _one(scanned, names=[], path="second.pem")
         assert second["listeners"] == ["127.0.0.1:2600/smtp"]
@@ -207,7 +207,7 @@ def test_another_program_called_master_is_no_postfix(postfix: Corpus) -> None:
     servers.run(["sh", "-c", "mkdir -p /opt/other && cp /usr/bin/sleep /opt/other/master"])
     servers.run(["systemd-run", "--unit=other-master", "/opt/other/master", "600"])
     try:
-        servers.wait_until(lambda: len(servers.pids("master")) > 1, "it does not run", 10)
+        servers.wait_until(lambda: len(servers.pids("master")) > 1, "it does not run", 60)
         scanned = scan(servers, "postfix")
         (service,) = scanned.result["server"]["services"]
     finally:

@@ -116,7 +116,7 @@ def start(corpus: Corpus) -> None:
     """Starts it anew and waits until it listens."""
     corpus.host.run(["systemctl", "reset-failed"])
     corpus.host.run(["systemctl", "restart", "proftpd"])
-    corpus.host.wait_until(lambda: ":21 " in corpus.host.run(["ss", "-Hltn"]).stdout, "ProFTPD listens", 10)
+    corpus.host.wait_until(lambda: ":21 " in corpus.host.run(["ss", "-Hltn"]).stdout, "ProFTPD listens", 60)
 
 
 def test_every_server_shows_what_its_files_say(proftpd: Corpus) -> None:

@@ -429,7 +429,7 @@ def test_a_java_of_somebody_is_not_believed(tomcat: Tomcat) -> None:
     start = ["systemd-run", "--unit=nobodys", "--", "/usr/sbin/runuser", "-u", "nobody", "--"]
     tomcat.host.run([*start, java, *home, *base, *main])
     try:
-        tomcat.host.wait_until(lambda: bool(tomcat.host.pids("java")), "no Java runs", 20)
+        tomcat.host.wait_until(lambda: bool(tomcat.host.pids("java")), "no Java runs", 60)
         scanned = scan(tomcat.host, "tomcat")
         assert [one["config_file"] for one in scanned.bindings] == [_SERVER]
         assert any("neither by root nor by systemd" in told for told in scanned.warned())

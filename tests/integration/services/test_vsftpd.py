@@ -75,7 +75,7 @@ def start(corpus: Corpus, unit: str = "vsftpd") -> None:
     corpus.host.run(["systemctl", "reset-failed"])
     corpus.host.run(["systemctl", "restart", unit])
     port = ":21 " if unit == "vsftpd" else ":991 "
-    corpus.host.wait_until(lambda: port in corpus.host.run(["ss", "-Hltn"]).stdout, f"{unit} listens", 10)
+    corpus.host.wait_until(lambda: port in corpus.host.run(["ss", "-Hltn"]).stdout, f"{unit} listens", 60)
 
 
 def second(corpus: Corpus) -> None:
@@ -178,7 +178,7 @@ def test_a_process_that_nobody_can_restart_is_left_alone(vsftpd: Corpus, authori
     host.run(["systemctl", "stop", "vsftpd"])
     host.run(["vsftpd", "-obackground=YES", "/etc/vsftpd.conf"])
     try:
-        host.wait_until(lambda: ":21 " in host.run(["ss", "-Hltn"]).stdout, "vsftpd listens", 10)
+        host.wait_until(lambda: ":21 " in host.run(["ss", "-Hltn"]).stdout, "vsftpd listens", 60)
         (binding, _second) = scan(host, "vsftpd").bindings
         outcome = deploy(host, binding, authority.issue("rsa.test", key_type="rsa-2048"))
         assert (outcome["state"], outcome["reason"]) == ("blocked_by_host", "cannot_restart")
