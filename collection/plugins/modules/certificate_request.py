@@ -44,7 +44,10 @@ options:
     type: str
     default: ec-256
   renew_before:
-    description: Seconds before its end at which the certificate is renewed. By default a third of its life, of a life under 10 days the half. At most two thirds of the life.
+    description:
+      - Seconds before its end at which the certificate is renewed.
+      - By default a third of its life, of a life under 10 days the half.
+      - At most two thirds of the life.
     type: int
   force:
     description: Whether to make a request although the present certificate will do.
