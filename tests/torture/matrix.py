@@ -26,7 +26,7 @@ GETS = STEPS[:2]
 #: A nonce that is not given is asked for in another way.
 ALL_BUT_NONCE = (Step.DIRECTORY, *POSTS)
 LEEWAY = 45  #: seconds that a busy machine may take beyond the limit
-KEPT = {"lock", "order.json"}  #: what an ended attempt leaves on the issuer beside certificates
+KEPT = {"lock", "about.json", "order.json"}  #: what an ended attempt leaves on the issuer beside certificates
 MOST_BYTES = 16 << 20  #: of a body of 1 GiB; most of it are buffers between the two
 _DAY = 86400
 
