@@ -10,7 +10,7 @@ import typing as t
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils import carrier, certificates, clock, controlplane
+from ..plugin_utils import carrier, certificates, clock, controlplane, progress
 
 ARGUMENTS: dict[str, t.Any] = {
     "deployments": {"type": "list", "elements": "dict", "required": True},
@@ -18,8 +18,9 @@ ARGUMENTS: dict[str, t.Any] = {
     "default_issuer": {"type": "str"},
     "verify_seconds": {"type": "int", "default": 15},
     "lock_seconds": {"type": "int", "default": 60},
+    "wave": {"type": "int", "default": 1},
 }
-FAILED = ("rolled_back", "blocked_by_host", "conflict", "refused", "busy", "broken")
+FAILED = ("rolled_back", "blocked_by_host", "conflict", "refused", "busy", "broken", "held_back")
 
 carrier.prepare("deploy")
 
@@ -35,7 +36,9 @@ class ActionModule(ActionBase):
         """Returns what docs/developer/contracts.md §2 says; no key is in it."""
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         _validation, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
-        wishes: list[dict[str, t.Any]] = arguments["deployments"]
+        server = str((task_vars or {})["inventory_hostname"])
+        turn = progress.turn(server, arguments["deployments"], arguments["wave"])
+        wishes: list[dict[str, t.Any]] = turn.mine
         bundles, refused = self._bundles(wishes, arguments, task_vars or {})
         sent = [{**wish, "bundle": _key(wish)} for wish in wishes if _key(wish) in bundles]
         outcomes = [_refusal(wish, refused[_key(wish)]) for wish in wishes if _key(wish) in refused]
@@ -55,7 +58,8 @@ class ActionModule(ActionBase):
                 recovered = answer["recovered"]
             except carrier.HostProgramError as error:
                 outcomes += [_stopped(wish, error) for wish in sent]
-        result.update(_summary(outcomes, recovered))
+        outcomes += [_outcome(wish, "held_back", "earlier_wave_failed", why) for wish, why in turn.held]
+        result.update(turn.over(_summary(outcomes, recovered)))
         return result
 
     def _bundles(

@@ -13,7 +13,7 @@ author:
   - notafter contributors (@notafter)
 description:
   - Collects, from the variables of all certificates, the places where one server serves them.
-positional: certificates, server
+positional: certificates, server, play_hosts
 options:
   _input:
     description: The mapping C(hostvars).
@@ -28,12 +28,25 @@ options:
     description: Inventory name of the server.
     type: str
     required: true
+  play_hosts:
+    description:
+      - All hosts of the play, in its order. With them each deployment has its C(wave), which follows from
+        C(certificate_waves) of its certificate, and C(max_fail_percentage).
+      - Without them everything is of the first wave.
+    type: list
+    elements: str
 """
 
 EXAMPLES = r"""
 - name: Show what this server serves
   ansible.builtin.debug:
     msg: "{{ hostvars | notafter.tls.deployments(groups.certificates, inventory_hostname) }}"
+
+- name: Show in which wave it gets each certificate
+  ansible.builtin.debug:
+    msg: "{{ hostvars | notafter.tls.deployments(groups.certificates, inventory_hostname, play_hosts) }}"
+  vars:
+    play_hosts: "{{ ansible_play_hosts_all }}"
 """
 
 RETURN = r"""

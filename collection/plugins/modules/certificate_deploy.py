@@ -35,7 +35,7 @@ options:
   deployments:
     description:
       - The places where this server serves certificates, each with C(certificate), C(service), C(names), C(listeners), C(files),
-        and optionally C(id), C(fingerprint) and C(issuer). The filter P(notafter.tls.deployments#filter) makes the list.
+        and optionally C(id), C(fingerprint), C(issuer), C(wave) and C(max_fail_percentage). The filter P(notafter.tls.deployments#filter) makes the list.
     type: list
     elements: dict
     required: true
@@ -50,6 +50,13 @@ options:
     description: How long to wait for another run on the same host.
     type: int
     default: 60
+  wave:
+    description:
+      - Which wave of the run this is. Only the deployments of that C(wave) are tried; those that have none are of the first.
+      - In a later wave, what did not come to serve on an earlier server of this run is held back, unless
+        C(max_fail_percentage) of the servers may fail. The role P(notafter.tls.deploy#role) has a task for each wave.
+    type: int
+    default: 1
   job:
     description:
       - The job of a control plane that runs this task, with C(id), C(api_url) and C(token_file).
@@ -68,11 +75,18 @@ RETURN = r"""
 deployments:
   description:
     - One outcome for each deployment. C(state) is C(deployed), C(unchanged), C(staged), C(planned), C(rolled_back), C(blocked_by_host),
-      C(conflict), C(refused), C(busy) or C(broken); C(reason) is a short code and C(message) a sentence.
+      C(conflict), C(refused), C(busy), C(held_back) or C(broken); C(reason) is a short code and C(message) a sentence.
   returned: always
   type: list
   elements: dict
   sample: [{"certificate": "shop", "service": "nginx", "state": "deployed", "reason": "verified"}]
+later:
+  description:
+    - The later waves in which this server has deployments. What failed in this wave makes the host fail when its last one is over.
+  returned: always
+  type: list
+  elements: int
+  sample: [2, 3]
 recovered:
   description: What a killed run had left on the host and this one put right.
   returned: always

@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ..module_utils.host.handshake import probe_name
+from . import waves
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,12 +35,16 @@ def _names(wish: Mapping[str, t.Any], variables: Mapping[str, t.Any]) -> list[st
 
 
 def deployments(
-    hostvars: Mapping[str, Mapping[str, t.Any]], certificates: Sequence[str], server: str
+    hostvars: Mapping[str, Mapping[str, t.Any]],
+    certificates: Sequence[str],
+    server: str,
+    play_hosts: Sequence[str] | None = None,
 ) -> list[dict[str, t.Any]]:
     """The deployments of one server, ready for the module `certificate_deploy`.
 
     A certificate that this run should have signed and did not is left out: there is nothing
-    to deploy. The names of a deployment default to those of its certificate.
+    to deploy. The names of a deployment default to those of its certificate. With the hosts of the
+    play each also has its wave.
     """
     found = []
     for certificate in certificates:
@@ -47,11 +52,14 @@ def deployments(
         fingerprint = _version(variables)
         if fingerprint is None:
             continue
-        for wish in variables.get("certificate_deployments") or []:
-            if wish.get("server") != server:
-                continue
-            found.append(
+        wishes = variables.get("certificate_deployments") or []
+        mine = [wish for wish in wishes if wish.get("server") == server]
+        turn = _turn(certificate, variables, server, play_hosts) if mine and play_hosts is not None else {}
+        for wish in mine:
+            found.append(  # noqa: PERF401 - a dict of this size reads better as a statement
                 {
+                    **turn,
+                    **({"wave": 1} if turn and wish.get("urgent") else {}),
                     "id": wish.get("id"),
                     "certificate": certificate,
                     "fingerprint": fingerprint,
@@ -64,6 +72,18 @@ def deployments(
                 }
             )
     return found
+
+
+def _turn(
+    certificate: str, variables: Mapping[str, t.Any], server: str, play_hosts: Sequence[str] | None
+) -> dict[str, int]:
+    """When it is this server's turn, and how many failures on others hold it back."""
+    wishes = variables.get("certificate_deployments") or []
+    servers = waves.in_order((str(wish.get("server")) for wish in wishes), play_hosts)
+    steps = waves.steps(variables.get("certificate_waves"), certificate)
+    allowed = waves.percentage(variables.get("certificate_max_fail_percentage"), certificate)
+    wave = waves.number(servers, server, steps) if server in servers else 1
+    return {"wave": wave, "max_fail_percentage": allowed}
 
 
 def challenges(
