@@ -9,6 +9,8 @@ from tests.lab.fleet import CA, ZONE, Fleet
 from tests.lab.seed import SeedFile
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tests.lab.host import LabHost
 
 _KEY_NAME = "acme"
@@ -88,6 +90,11 @@ class Zone:
     def set_txt(self, name: str, value: str) -> None:
         """Add a TXT record; others of the same name stay."""
         self._update(f'update add {name}. 1 TXT "{value}"')
+
+    def replace_txt(self, name: str, values: Iterable[str]) -> None:
+        """Let a name have these TXT records and no others, in one step."""
+        added = [f'update add {name}. 1 TXT "{value}"' for value in values]
+        self._update("\n".join([f"update del {name}. TXT", *added]))
 
     def add_a(self, name: str, address: str) -> None:
         self._update(f"update add {name}. 1 A {address}")

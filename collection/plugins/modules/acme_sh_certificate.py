@@ -64,7 +64,8 @@ options:
   challenge:
     description:
       - How control of the names is proved.
-      - C(type) is C(dns-01), with C(provider) (the C(dns_*) name that acme.sh knows) and optionally C(dns_sleep) in seconds;
+      - C(type) is C(dns-01), with C(provider) (the C(dns_*) name that acme.sh knows) and optionally C(dns_sleep) in seconds
+        (without it the authoritative name servers are asked until they show the records, for at most two minutes);
         or C(http-01), with C(mode) C(stateless), or C(mode) C(webroot) and C(webroot).
     type: dict
     required: true

@@ -54,7 +54,7 @@ def create_dns(
     file: Annotated[Path | None, typer.Option(help="NAME=value a line, mode 0600; else stdin.")] = None,
     propagation_seconds: Annotated[
         int | None,
-        typer.Option(help="When its records are seen everywhere; else public resolvers are asked."),
+        typer.Option(help="When its records are seen everywhere; else its own servers are asked."),
     ] = None,
 ) -> None:
     """Keep a DNS provider's variables under seal; they are read from a file or standard input."""

@@ -66,7 +66,7 @@ def create_credential(  # noqa: PLR0913, PLR0917 -- all that a credential is mad
     """Keep the variables of a DNS provider's hook under seal.
 
     `propagation_seconds` is how long a record takes to be seen everywhere; without it
-    acme.sh asks public resolvers until they see it.
+    the issuer asks the authoritative servers until they show it.
     """
     inventory_name(name)
     dns_provider(provider)

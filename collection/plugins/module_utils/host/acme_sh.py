@@ -18,7 +18,7 @@ import subprocess
 import time
 from typing import Dict, Iterator, List, Optional, Tuple
 
-from . import commands, pem, state, talk
+from . import commands, pem, propagation, state, talk, txt_records
 from .errors import HostError
 from .failure import Failure, classify
 from .order import Order
@@ -114,9 +114,7 @@ class Home:
                     "Le_API": order.directory,
                     "Le_Keylength": "2048",  # only decides names of folders; the key is in the CSR
                     "Le_Certificate_Profile": order.profile,
-                    "Le_DNSSleep": None
-                    if order.challenge.dns_sleep is None
-                    else str(order.challenge.dns_sleep),
+                    "Le_DNSSleep": str(_dns_sleep(order)) if order.challenge.dns else None,
                 }
             ),
         )
@@ -154,6 +152,13 @@ class Home:
                 return dict(re.findall(r"^([A-Za-z_]+)='([^']*)'$", stream.read(), re.MULTILINE))
         except OSError:
             return {}
+
+    def note_txt_records(self) -> None:
+        """Keeps in mind which TXT records of the try that was made here still stand in the DNS."""
+        about = self.about()
+        provider = self.saved(about[0]).get("Le_Webroot", "") if about else ""
+        if provider.startswith("dns_") and os.path.exists(self.output):
+            txt_records.note(os.path.basename(self.path), provider, _said(self))
 
     def put(self, order: Order, chain: str) -> None:
         """Lays a certificate with its issuers down where acme.sh would have put it."""
@@ -195,6 +200,12 @@ class Home:
                     yield path
 
 
+def _dns_sleep(order: Order) -> int:
+    """For how many seconds acme.sh waits for TXT records; without a wish no longer than they need."""
+    wish = order.challenge.dns_sleep
+    return propagation.longest(order.timeout) if wish is None else wish
+
+
 def _put(path: str, content: bytes) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "wb") as stream:
@@ -224,6 +235,10 @@ def sign(home: Home, acme_sh: str, order: Order, lock_handle: int) -> Optional[F
     before_curl = talk.stand_between(home.talk, order.directory, order.timeout)
     if before_curl is not None:
         environment["PATH"] = "%s:%s" % (before_curl, environment["PATH"])
+    spread = propagation.Propagation(home.talk)
+    if before_curl is not None:
+        wish = order.challenge.dns_sleep if order.challenge.dns else 0
+        spread.put_before_sleep(before_curl, _dns_sleep(order) if wish is None else None)
     with open(home.output, "wb") as output:
         process = subprocess.Popen(
             home.command(acme_sh, order),
@@ -238,6 +253,7 @@ def sign(home: Home, acme_sh: str, order: Order, lock_handle: int) -> Optional[F
     _put(os.path.join(home.path, "process"), b"%d" % process.pid)
     watch = _Watch(home, order.timeout)
     while process.poll() is None and not watch.is_hopeless():
+        spread.look(_said(home))
         time.sleep(POLL)
     ended = process.poll() is not None
     commands.end_group(process.pid)
@@ -247,6 +263,8 @@ def sign(home: Home, acme_sh: str, order: Order, lock_handle: int) -> Optional[F
         return None
     text = _hidden(_said(home).decode("utf-8", "backslashreplace"), order)
     failure = classify(text, _talk(home), order.directory)
+    if spread.missing and failure.failure_class in ("challenge_failed", "dns_provider"):
+        failure = failure._replace(message="%s; before that, %s" % (failure.message, spread.missing))
     return failure if ended else watch.ended_by_us(failure)
 
 
@@ -282,6 +300,8 @@ class _Watch:
         """The failure of an acme.sh that did not end by itself; what the CA itself has said comes first."""
         if self._why is None or failure.type is not None or failure.failure_class == "rate_limited":
             return failure
+        if failure.failure_class == "dns_provider":
+            return failure._replace(message="%s; %s" % (self._why, failure.message))
         return Failure(
             "ca_unavailable",
             "%s; %s" % (self._why, failure.message),

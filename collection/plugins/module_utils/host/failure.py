@@ -63,6 +63,7 @@ _CLASSES = {
     "tls": "challenge_failed",
     "incorrectResponse": "challenge_failed",
 }
+_ADDING, _ADDED = "Adding TXT value: ", "The TXT record has been successfully added"
 _PROVIDER = ("Error adding TXT record", "Cannot find DNS API hook", "Error loading file")
 _SAID = (
     ("registering account", "account"),
@@ -90,10 +91,14 @@ def classify(text: str, told: Talk, directory: str) -> Failure:
     refused = told.last_failure()
     retry_after = refused.retry_after if refused is not None and refused.busy() else None
     challenge = _CHALLENGE.search(text)
+    overlooked = told.provider_failure(writing=True)
+    if challenge and overlooked is not None:  # its hook did not look at the answer
+        failed = _failed_challenge(challenge, text)
+        return _by_provider(failed.message, overlooked)._replace(identifier=failed.identifier)
     if challenge:
         return _failed_challenge(challenge, text)._replace(retry_after=retry_after)
-    if any(words in text for words in _PROVIDER):
-        return Failure("dns_provider", _last(text))
+    if any(words in text for words in _PROVIDER) or text.rfind(_ADDING) > text.rfind(_ADDED):
+        return _by_provider(_last(text), told.provider_failure(writing=False))
     order_refused = "Error creating new order" in text
     problem = _problem(text, told if refused is not None else Talk([]))
     if problem is None and refused is not None:
@@ -101,6 +106,14 @@ def classify(text: str, told: Talk, directory: str) -> Failure:
     if problem is not None:
         return problem._replace(retry_after=retry_after, order_refused=order_refused)
     return _by_words(text, directory)
+
+
+def _by_provider(said: str, refused: Optional[Entry]) -> Failure:
+    """The DNS provider has not set a TXT record; its own answer is told where it is known."""
+    if refused is None:
+        return Failure("dns_provider", said)
+    told = "the DNS provider's %s: %s; %s" % (refused.url, refused.why(), said)
+    return Failure("dns_provider", told, retry_after=refused.retry_after if refused.busy() else None)
 
 
 def _unexplained(refused: Entry, directory: str) -> Failure:

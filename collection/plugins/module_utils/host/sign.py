@@ -11,7 +11,7 @@ import time
 from contextlib import ExitStack
 from typing import Any, Dict, Optional, Tuple
 
-from . import accounts, acme_sh, commands, pem, resume, state
+from . import accounts, acme_sh, commands, pem, resume, state, txt_records
 from .acme_sh import Home
 from .errors import Busy, HostError, Refused
 from .failure import Failure
@@ -90,6 +90,7 @@ def _attempt(
         else accounts.own(given.get("name"), order.directory)
     )
     resume.remember(home)  # of a try that was killed
+    home.note_txt_records()
     failure = resume.fetch(home, order, account.private_key)
     if failure is None and home.finished(order) is None:
         failure = _ordered(held, home, program, order, account, handle)
@@ -128,7 +129,18 @@ def _asked(
     home: Home, program: str, order: Order, account: accounts.Account, handle: int
 ) -> Optional[Failure]:
     home.fill(order, account.private_key, account.url)
-    return acme_sh.sign(home, program, order, handle)
+    _remove_left_records(home, program, order)
+    failure = acme_sh.sign(home, program, order, handle)
+    home.note_txt_records()
+    return failure
+
+
+def _remove_left_records(home: Home, program: str, order: Order) -> None:
+    """Takes away what killed tries have left at the names of this order; what cannot be is left."""
+    if order.challenge.dns:
+        sweep(order.attempt)  # it also notes what they have left
+        names = [prefix + name for name in order.challenge_names() for prefix in ("", "_acme-challenge.")]
+        txt_records.remove_left(program, home.config, order.challenge.webroot, names)
 
 
 def _finished(home: Home, order: Order) -> Tuple[str, str]:
@@ -156,6 +168,7 @@ def sweep(current: str) -> None:
                     shutil.rmtree(path)
                 elif Home(name).secretive():
                     resume.remember(Home(name))  # before what tells of its order goes
+                    Home(name).note_txt_records()
                     Home(name).strip()
         except (Busy, OSError):
             continue  # somebody is at work there

@@ -15,7 +15,7 @@ import re
 import shlex
 import shutil
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from . import commands
 
@@ -27,34 +27,46 @@ _SHARE = 4
 _SHOWN = 1000
 
 # acme.sh gives the file for the headers first and the URL last. Of what a DNS provider's hook asks only
-# the time is bounded. `ulimit -f` counts blocks of 512 or 1,024 bytes: no body has more than 2 MiB.
+# the time is bounded, and how it was answered is noted: of its URL the host alone, the rest may be secret.
+# `ulimit -f` counts blocks of 512 or 1,024 bytes: no body has more than 2 MiB.
 _SCRIPT = r"""#!/bin/sh
 here=%(here)s
 if [ "$1 $2" != "--silent --dump-header" ]; then
   exec %(curl)s --connect-timeout 15 --max-time 300 "$@"
 fi
 for url; do :; done
+header=$3
+method=POST
+case " $* " in *" -I "*) method=HEAD ;; *" -X "*) ;; *) method=GET ;; esac
+told() {
+  status= wait=
+  while IFS= read -r line; do
+    case $line in
+      HTTP/*) status=${line#* }; status=${status%%%%[!0-9]*}; wait= ;;
+      [Rr][Ee][Tt][Rr][Yy]-[Aa][Ff][Tt][Ee][Rr]:*) wait=${line#*:} ;;
+    esac
+  done <"$header"
+  wait=${wait%%%%"$(printf '\r')"}
+}
+: >"$header"
 case "$url" in
   %(origin)s*) ;;
-  *) exec %(curl)s --connect-timeout 15 --max-time 300 "$@" ;;
+  *)
+    %(curl)s --connect-timeout 15 --max-time %(seconds)d "$@"
+    code=$?
+    told
+    host=${url#*://} host=${host%%%%[/?#]*}
+    before=$(wc -l 2>/dev/null <"$here/asked")
+    printf '%%s\t%%s\t%%s\t%%s\t%%s\t%%d\n' \
+      "$method" "$code" "$status" "$wait" "${host##*@}" "$before" >>"$here/provider"
+    exit "$code" ;;
 esac
-header=$3
-: >"$header"
 [ -e "$here/left-alone" ] && exit 7
 rm -f "$here/body"
 limits="--connect-timeout 15 --proto =https --max-time %(seconds)d"
 (ulimit -f 2048; exec %(curl)s "$@" $limits --output "$here/body") 2>/dev/null
 code=$?
-status= wait=
-while IFS= read -r line; do
-  case $line in
-    HTTP/*) status=${line#* }; status=${status%%%%[!0-9]*}; wait= ;;
-    [Rr][Ee][Tt][Rr][Yy]-[Aa][Ff][Tt][Ee][Rr]:*) wait=${line#*:} ;;
-  esac
-done <"$header"
-wait=${wait%%%%"$(printf '\r')"}
-method=POST
-case " $* " in *" -I "*) method=HEAD ;; *" -X "*) ;; *) method=GET ;; esac
+told
 printf '%%s\t%%s\t%%s\t%%s\t%%s\n' "$method" "$code" "$status" "$wait" "$url" >>"$here/asked"
 case $code$status in
   0[123]??) ;;
@@ -120,6 +132,8 @@ class Talk(NamedTuple):
 
     entries: List[Entry]
     refusal: str = ""
+    #: What the provider's hook asked to have the TXT records set; the host alone is the URL.
+    provider: Tuple[Entry, ...] = ()
 
     def last_failure(self) -> Optional[Entry]:
         """The request that failed last, unless acme.sh got over it: a nonce that was refused, say."""
@@ -129,6 +143,13 @@ class Talk(NamedTuple):
         entry = self.entries[failed[-1]]
         later = [other.url for other in self.entries[failed[-1] + 1 :] if not other.failed()]
         return None if entry.url in later else entry
+
+    def provider_failure(self, writing: bool) -> Optional[Entry]:
+        """The request to the DNS provider that failed last, of those that change something or of all."""
+        failed = [
+            entry for entry in self.provider if entry.failed() and (entry.method == "POST" or not writing)
+        ]
+        return failed[-1] if failed else None
 
     def problem(self) -> Dict[str, Any]:
         """The CA's problem document (RFC 7807), or {} where it sent none."""
@@ -169,7 +190,14 @@ def record(folder: str) -> Talk:
     """What the script has put on record."""
     lines = _read(os.path.join(folder, "asked")).splitlines()
     entries = [_entry(line.split("\t", 4)) for line in lines if line.count("\t") >= 4]
-    return Talk(entries, _read(os.path.join(folder, "refusal")))
+    return Talk(entries, _read(os.path.join(folder, "refusal")), _of_provider(folder))
+
+
+def _of_provider(folder: str) -> Tuple[Entry, ...]:
+    """What its hook asked before the CA was asked for more: what came later took the records away."""
+    lines = _read(os.path.join(folder, "provider")).splitlines()
+    asked = [line.split("\t", 5) for line in lines if line.count("\t") >= 5]
+    return tuple(_entry(fields[:5]) for fields in asked if fields[5] == asked[0][5])
 
 
 def _read(path: str) -> str:
