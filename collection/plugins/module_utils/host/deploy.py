@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import commands, handshake, services, state, transaction
-from .errors import Blocked, HostError
+from .errors import Blocked, Conflict, HostError
 from .placement import CHECK_PREFIX, Placement, Stop
 
 CONSECUTIVE = 3
@@ -140,8 +140,9 @@ class _Group:
             for placement in self.open():
                 placement.stop(stop.state, stop.reason, stop.message)
         except (HostError, OSError) as error:  # before anything was touched: after that _change catches them
+            told = error if isinstance(error, HostError) else Blocked.by(error, "this host is not fit")
             for placement in self.open():
-                placement.stop("blocked_by_host", getattr(error, "kind", "os_error"), str(error))
+                placement.stop("blocked_by_host", told.kind, told.message)
         finally:
             for placement in self.placements:
                 placement.seconds = round(time.monotonic() - start, 2)
@@ -230,10 +231,12 @@ class _Group:
             change.swap()
             self._apply()
             self._verify(placements, lambda placement: placement.serves())
-        except (HostError, OSError) as error:
+            change.verified()
+        except Conflict as error:
+            self._give_way(change, error)
+        except Exception as error:  # noqa: BLE001 - whatever it was: nobody else puts the old files back
             self._roll_back(change, placements, error)
             return
-        change.verified()
         change.commit()
         for placement in placements:
             placement.changed = True
@@ -258,18 +261,24 @@ class _Group:
         return [argv[-1] for argv in commands_of if argv[:2] in reloads]
 
     def _apply(self) -> None:
+        self._require_tests_passed()
+        state.failpoint("tested")
+        self._reload()
+        state.failpoint("reloaded")
+
+    def _require_tests_passed(self) -> None:
         for name in self.services:
             problem = self._test(name)
             if problem:
                 raise HostError("config_test_failed", "with the new files %s" % problem)
-        state.failpoint("tested")
+
+    def _reload(self) -> None:
         for name in self.running:
             service = self.services[name]
             again = service.reload_commands() or starting(self.units[name])  # a failed restart leaves it down
             problem = first_trouble(service, again, "reload")
             if problem:
                 raise HostError("reload_failed", problem)
-        state.failpoint("reloaded")
 
     def _verify(self, placements: List[Placement], good: Any) -> None:
         """Asks again and again until every running deployment is good several times in a row."""
@@ -285,32 +294,65 @@ class _Group:
                 raise NotServed(bad)
             time.sleep(PAUSE)
 
+    def _give_way(self, change: transaction.Transaction, error: Conflict) -> None:
+        """Leaves a file to whoever changed it after we had looked; no server has read anything of ours."""
+        failures = change.restore().failures
+        if failures:
+            raise Stop("broken", error.kind, self._told_broken(change, error, failures))
+        raise Stop("conflict", error.kind, "%s; nothing was changed, scan the host again" % error.message)
+
     def _roll_back(
         self, change: transaction.Transaction, placements: List[Placement], error: Exception
     ) -> None:
         """Puts the old state back and shows that it serves; says loudly where that fails."""
-        reason = getattr(error, "kind", "os_error")
-        trouble = []
         restored = change.restore()
-        trouble.extend(restored.failures + restored.foreign)
-        try:
-            self._apply()
-            self._verify(placements, lambda placement: placement.serves_as_before())
-        except HostError as second:
-            trouble.append(second.message)
+        trouble = restored.failures + restored.foreign + self._serve_again(placements)
+        if trouble and not restored.failures and self._belongs_to_another(placements):
+            message = "%s; somebody else put another certificate in its place meanwhile, which serves now"
+            raise Stop("conflict", "file_changed", message % error)
         if trouble:
-            message = "%s; and the roll-back failed: %s. Put back what lies in %s by hand%s"
-            trouble_told = (error, "; ".join(trouble), change.directory, self._last_steps())
-            raise Stop("broken", reason, message % trouble_told)
+            raise Stop("broken", _kind(error), self._told_broken(change, error, trouble))
         culprits = error.placements if isinstance(error, NotServed) else placements
         for placement in culprits:
             told = placement.shortfall() if isinstance(error, NotServed) else str(error)
-            placement.stop("rolled_back", reason, "%s; the old certificate serves again" % told)
+            placement.stop("rolled_back", _kind(error), "%s; the old certificate serves again" % told)
 
-    def _last_steps(self) -> str:
-        """What is to be done after the files are back."""
-        tests = self.services[sorted(self.services)[0]].test_commands()
-        return ", run `%s`, then reload" % " ".join(tests[0]) if tests else ""
+    def _serve_again(self, placements: List[Placement]) -> List[str]:
+        """What keeps the old state from serving; a reload that fails does not, where clients are shown it."""
+        trouble, reload_failure = [], ""
+        try:
+            self._require_tests_passed()
+        except (HostError, OSError) as error:
+            trouble.append(str(error))
+        try:
+            self._reload()
+        except (HostError, OSError) as error:
+            reload_failure = str(error)
+        try:
+            self._verify(placements, lambda placement: placement.serves_as_before())
+        except (HostError, OSError) as error:
+            trouble.extend(told for told in (reload_failure, str(error)) if told)
+        return trouble
+
+    def _told_broken(self, change: transaction.Transaction, error: Exception, trouble: List[str]) -> str:
+        """What went wrong twice, and the steps that are left for a person."""
+        steps = change.by_hand()
+        steps.extend(" ".join(argv) for service in self.services.values() for argv in service.test_commands())
+        message = "%s; and the roll-back failed: %s. The old files are in %s. As root: `%s`; then reload %s"
+        told = (error, "; ".join(trouble), change.directory, "`, `".join(steps), ", ".join(self.services))
+        return message % told
+
+    def _belongs_to_another(self, placements: List[Placement]) -> bool:
+        """Whether all that serves is neither the old nor the new certificate, but one that lies on the disk."""
+        theirs = all(placement.serves_what_lies_there() for placement in placements)
+        return theirs and not any(self._test(name) for name in self.services)
+
+
+def _kind(error: Exception) -> str:
+    """The short code of whatever went wrong."""
+    if isinstance(error, OSError):
+        return Blocked.by(error, "").kind
+    return error.kind if isinstance(error, HostError) else "internal"
 
 
 class NotServed(HostError):

@@ -6,8 +6,15 @@
 HostError
 ├── Refused      the request or what it carries is not fit; nothing was touched
 ├── Busy         another run holds the host (or the attempt)
-└── Blocked      the host was not fit before we came; nothing was touched
+├── Blocked      the host was not fit before we came; nothing was touched
+└── Conflict     somebody else changed what we were about to change; it is left as it is
 """
+
+import errno
+
+#: How a file system says that it is full, or that its owner may have no more of it.
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class HostError(Exception):
@@ -29,3 +36,13 @@ class Busy(HostError):
 
 class Blocked(HostError):
     """The host was not fit before we came, so that nothing was tried."""
+
+    @classmethod
+    def by(cls, error: OSError, what: str, otherwise: str = "os_error") -> "Blocked":
+        """What the operating system has refused, with the code that belongs to its reason."""
+        kind = "not_writable" if error.errno in _NOT_WRITABLE else otherwise
+        return cls("no_space" if error.errno in NO_SPACE else kind, "%s: %s" % (what, error))
+
+
+class Conflict(HostError):
+    """Somebody else has changed what we were about to change."""

@@ -212,6 +212,17 @@ class Placement:
             if served.fingerprint is not None
         )
 
+    def serves_what_lies_there(self) -> bool:
+        """Whether all that counts shows a certificate that is in the files now, and was not shown before."""
+        lying = set()
+        for entry in self.deployment["files"]:
+            with_leaf = entry["kind"] in ("leaf", "fullchain", "combined")
+            text = (transaction.read(entry["path"]) or b"").decode("latin-1") if with_leaf else ""
+            lying.update(pem.fingerprint(one) for one in pem.certificates(text)[:1])
+        shown = [self.after[one].fingerprint for one in self.decisive() if one in self.after]
+        before = [served.fingerprint for served in self.before.values()]
+        return bool(shown) and all(one in lying and one not in before for one in shown)
+
     def shortfall(self) -> str:
         """Which endpoints do not show what they should, in words."""
         wanted = (self.bundle or {})["fingerprint_sha256"]

@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 from typing import Any, Iterator, Optional
 
-from .errors import Busy, HostError
+from .errors import Blocked, Busy, HostError
 
 SYSTEM_DIRECTORY = "/var/lib/notafter"
 FAILPOINT_FILE = "/run/notafter-failpoint"
@@ -28,7 +28,7 @@ def directory(*parts: str) -> str:
         try:
             os.makedirs(path, mode=0o700, exist_ok=True)
         except OSError as error:
-            raise HostError("no_state_directory", "%s cannot be made: %s" % (path, error.strerror)) from error
+            raise Blocked.by(error, "%s cannot be made" % path, "no_state_directory") from error
     return path
 
 

@@ -8,36 +8,32 @@ journal and the back-ups. The journal is written before each step, so that whoev
 it later knows what a killed run may have done:
 
     staged     new content lies beside the files under names of its own; nothing was touched
-    swapping   some files may be new
+    swapping   the files may be new
     verified   all are new and a client was shown to see them
     committed  nothing is left to do; kept as the back-up for `previous`
     restored   the old content was put back
 
-rename(2) is atomic for each file; what lies between two renames is what the journal is for.
+Several files are exchanged by one rename (switch.py), forwards and backwards: at no instant is
+one new and another old, also for a machine that loses its power. All that needs room on a disk
+is written while nothing is touched yet; what comes later are renames.
 """
 
 import errno
-import hashlib
 import os
 import shutil
-import stat
 import time
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from . import state
-from .errors import Blocked, HostError
+from .errors import NO_SPACE, Blocked, HostError
+from .replacement import LIMIT, Change, Replacement, Standing, digest, read
+from .switch import NEW, OLD, UNABLE, Switch, unlink
 
-LIMIT = 8 * 1024 * 1024
+__all__ = ["KEEP", "LIMIT", "Change", "Restored", "Transaction", "digest", "read", "unfinished"]
+
 KEEP = 5
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-
-
-class Change(NamedTuple):
-    """The content that one file is to have; `secret` decides the mode of a file that is new."""
-
-    path: str
-    content: bytes
-    secret: bool
+#: Room that the journal may need when the disk has become full after the swap.
+_RESERVE = 16 * 1024
 
 
 class Restored(NamedTuple):
@@ -47,28 +43,6 @@ class Restored(NamedTuple):
     foreign: List[str]
 
 
-def read(path: str) -> Optional[bytes]:
-    """The content of a regular file (through symbolic links), None when there is none."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise Blocked("unreadable", "%s: %s" % (path, error.strerror)) from error
-    with os.fdopen(handle, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise Blocked("not_a_file", "%s is no regular file" % path)
-        content = stream.read(LIMIT + 1)
-    if len(content) > LIMIT:
-        raise Blocked("too_large", "%s is larger than %d bytes" % (path, LIMIT))
-    return content
-
-
-def digest(content: bytes) -> str:
-    """Lower-case hex SHA-256 of a file's content."""
-    return hashlib.sha256(content).hexdigest()
-
-
 class Transaction:
     """One change of several files. Create it, `stage`, `swap`, then `commit` or `restore`."""
 
@@ -76,69 +50,91 @@ class Transaction:
         self.identity = identity
         self.directory = state.directory("transactions", identity)
         self._journal_path = os.path.join(self.directory, "journal.json")
-        self.journal = journal or {"id": identity, "step": "staged", "files": [], "about": {}}
+        self._reserve = os.path.join(self.directory, "reserve")
+        self.journal = journal or {"id": identity, "step": "staged", "files": [], "about": {}, "switch": None}
+        self._files = [Replacement(entry) for entry in self.journal["files"]]
 
     def stage(self, changes: List[Change], about: Dict[str, Any]) -> None:
         """Writes all new content and all back-ups; no file in use is touched.
 
         `about` is kept with the journal for whoever has to put things right.
         """
-        self.journal["about"] = about
-        for number, change in enumerate(changes):
-            real = os.path.realpath(change.path)
-            self.journal["files"].append(
-                {
-                    "path": change.path,
-                    "real": real,
-                    "temporary": os.path.join(
-                        os.path.dirname(real), ".%s.notafter-%s" % (os.path.basename(real), self.identity)
-                    ),
-                    "backup": os.path.join(self.directory, "%d.backup" % number),
-                    "after": digest(change.content),
-                }
-            )
-        self._record("staged")
+        self._files = [
+            Replacement.planned(number, change, self.identity, self.directory)
+            for number, change in enumerate(changes)
+        ]
+        self.journal.update(about=about, files=[one.entry for one in self._files], switch=self._folder())
         try:
-            for entry, change in zip(self.journal["files"], changes):
-                self._back_up(entry)
-                self._write_beside(entry, change)
+            self._record("staged")
+            state.failpoint("journalled")
+            state.write(self._reserve, os.urandom(_RESERVE))
+            for number, (one, change) in enumerate(zip(self._files, changes)):
+                one.back_up()
+                state.failpoint("backed-up-%d" % number)
+                one.write(change.content)
+                state.failpoint("written-%d" % number)
+            self._make_switch()
             self._record("staged")
         except OSError as error:
             self.discard()
-            if error.errno in _NO_SPACE:
-                raise Blocked("no_space", "no space for the new files: %s" % error) from error
-            raise Blocked("not_writable", "cannot write beside the files: %s" % error) from error
+            raise Blocked.by(error, "cannot write beside the files", "not_writable") from error
         except HostError:
             self.discard()
             raise
         state.failpoint("staged")
 
-    def _back_up(self, entry: Dict[str, Any]) -> None:
-        content = read(entry["real"])
-        entry["before"] = None if content is None else digest(content)
-        if content is not None:
-            state.write(entry["backup"], content)
-            shutil.copystat(entry["real"], entry["backup"])
-            os.chmod(entry["backup"], 0o600)
+    def _renamed(self) -> List[Replacement]:
+        return [one for one in self._files if not one.in_place]
 
-    def _write_beside(self, entry: Dict[str, Any], change: Change) -> None:
-        handle = os.open(
-            entry["temporary"], os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-        )
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(change.content)
-            stream.flush()
-            _dress(entry["real"], stream.fileno(), change.secret)
-            os.fsync(stream.fileno())
+    def _folder(self) -> Optional[str]:
+        """Where the links of several files lead through: beside the key, whose folder is the closest one."""
+        renamed = self._renamed()
+        if len(renamed) < 2:
+            return None
+        first = next((one for one in renamed if one.entry["secret"]), renamed[0])
+        return os.path.join(os.path.dirname(first.real), ".notafter-%s" % self.identity)
+
+    def _switch(self) -> Optional[Switch]:
+        folder = self.journal.get("switch")
+        return Switch(folder) if folder else None
+
+    def _make_switch(self) -> None:
+        switch = self._switch()
+        if switch is None:
+            return
+        try:
+            switch.make([one.entry for one in self._renamed()])
+        except OSError as error:
+            if error.errno not in UNABLE:
+                raise
+            switch.remove()
+            self.journal["switch"] = None  # no links on this file system: file by file, as good as it gets
 
     def swap(self) -> None:
-        """Puts the new files in place, each by one rename."""
+        """Puts the new files in place; raises Conflict where one is not what was backed up."""
         self._record("swapping")
         state.failpoint("swapping")
-        for number, entry in enumerate(self.journal["files"]):
-            os.rename(entry["temporary"], entry["real"])
-            state.sync_directory(os.path.dirname(entry["real"]))
+        self._turn(NEW, self._renamed())
+        state.failpoint("switched")
+        for number, one in enumerate(self._files):
+            self._put(one, NEW)
             state.failpoint("swapped-%d" % number)
+
+    def _turn(self, side: str, files: List[Replacement]) -> None:
+        """Makes links of all files, and shows the other side of them all by one rename."""
+        switch = self._switch()
+        if switch is None or switch.side() in (None, side):
+            return
+        for one in files:
+            if not one.linked() and one.require_ours().value != side:
+                one.link(switch.target(one.entry))
+        state.failpoint("linked")
+        switch.turn(side)
+
+    @staticmethod
+    def _put(one: Replacement, side: str) -> None:
+        if one.require_ours().value != side or one.linked():
+            one.put(side)
 
     def restore(self) -> Restored:
         """Puts the old content back wherever the new one lies.
@@ -146,49 +142,39 @@ class Transaction:
         A file that somebody else has changed since is left alone and named as foreign.
         """
         failures: List[str] = []
-        foreign: List[str] = []
-        for entry in self.journal["files"]:
+        state.failpoint("restoring")
+        known = [one for one in self._files if "before" in one.entry]
+        ours = [one for one in known if one.standing() is not Standing.FOREIGN]
+        side = self._turn_back(ours, failures)
+        for number, one in enumerate(ours):
             try:
-                self._restore_one(entry, foreign)
+                self._put(one, side)
             except (OSError, HostError) as error:
-                failures.append("%s: %s" % (entry["path"], error))
+                failures.append("%s: %s" % (one.entry["path"], error))
+            state.failpoint("restored-%d" % number)
         if not failures:
-            self._record("restored")
-        return Restored(failures, foreign)
+            self._clear()
+            self._try_to_record("restored")
+            state.failpoint("put-back")
+        told = "%s was changed by somebody else meanwhile and is left as it is"
+        return Restored(failures, [told % one.entry["path"] for one in known if one not in ours])
 
-    def _restore_one(self, entry: Dict[str, Any], foreign: List[str]) -> None:
-        if "before" not in entry:  # killed before this file was backed up: it was never touched
-            _unlink(entry["temporary"])
-            return
-        content = read(entry["real"])
-        now = None if content is None else digest(content)
-        if now == entry["before"]:
-            _unlink(entry["temporary"])
-            return
-        if now != entry["after"]:
-            foreign.append("%s was changed by somebody else meanwhile and is left as it is" % entry["path"])
-            _unlink(entry["temporary"])
-            return
-        if entry["before"] is None:
-            _unlink(entry["real"])
-            return
-        old = read(entry["backup"])
-        if old is None or digest(old) != entry["before"]:
-            raise HostError("backup_lost", "the back-up %s is not whole" % entry["backup"])
-        _unlink(entry["temporary"])
-        handle = os.open(entry["temporary"], os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(old)
-            stream.flush()
-            _dress(entry["real"], stream.fileno(), True)  # the new file carries the old one's owner and mode
-            os.fsync(stream.fileno())
-        os.rename(entry["temporary"], entry["real"])
-        state.sync_directory(os.path.dirname(entry["real"]))
+    def _turn_back(self, ours: List[Replacement], failures: List[str]) -> str:
+        """The side that all files show after an attempt to show the old one: never one of each."""
+        try:
+            self._turn(OLD, [one for one in ours if not one.in_place])
+        except (OSError, HostError) as error:
+            failures.append(str(error))
+            return NEW
+        return OLD
+
+    def by_hand(self) -> List[str]:
+        """The commands that put the old content back, for whoever must do what `restore` could not."""
+        return [one.by_hand() for one in self._files if one.standing() is not Standing.OLD]
 
     def all_new(self) -> bool:
         """Whether every file has its new content."""
-        contents = [(entry, read(entry["real"])) for entry in self.journal["files"]]
-        return all(content is not None and digest(content) == entry["after"] for entry, content in contents)
+        return all(one.standing() is Standing.NEW for one in self._files)
 
     def verified(self) -> None:
         """Says that a client was shown to see the new files: whoever finds this goes on, not back."""
@@ -197,24 +183,48 @@ class Transaction:
 
     def commit(self) -> None:
         """Says that the change stands; older back-ups beyond the last few go."""
-        self._record("committed")
+        if self.journal["step"] != "verified":
+            self._record("verified")
+        self._clear()
+        self._try_to_record("committed")
         state.failpoint("committed")
         _retain()
 
     def discard(self) -> None:
         """Forgets a change that touched nothing."""
-        for entry in self.journal["files"]:
-            try:
-                _unlink(entry["temporary"])
-            except OSError as error:
-                if error.errno != errno.EROFS:  # nothing can have been written there
-                    raise
+        self._clear()
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def _clear(self) -> None:
+        """Takes away all that lies beside the files; each is a regular file again."""
+        for one in self._files:
+            one.clear()
+        switch = self._switch()
+        if switch is not None:
+            try:
+                switch.remove()
+            except OSError as error:
+                if error.errno != errno.EROFS:
+                    raise
+
+    def _try_to_record(self, step: str) -> None:
+        """An end that cannot be written is found by the next run, which has nothing left to do."""
+        try:
+            self._record(step)
+        except OSError:
+            return
+        unlink(self._reserve)
+
     def _record(self, step: str) -> None:
-        self.journal["step"] = step
-        self.journal["at"] = int(time.time())
-        state.write_json(self._journal_path, self.journal)
+        journal = dict(self.journal, step=step, at=int(time.time()))
+        try:
+            state.write_json(self._journal_path, journal)
+        except OSError as error:
+            if error.errno not in NO_SPACE or not os.path.exists(self._reserve):
+                raise
+            os.unlink(self._reserve)
+            state.write_json(self._journal_path, journal)
+        self.journal.update(journal)
 
 
 def unfinished() -> List[Transaction]:
@@ -244,27 +254,3 @@ def _retain() -> None:
             finished.append((journal.get("at", 0), identity))
     for _at, identity in sorted(finished)[:-KEEP]:
         shutil.rmtree(os.path.join(base, identity), ignore_errors=True)
-
-
-def _dress(model: str, handle: int, secret: bool) -> None:
-    """Gives an open file the owner, mode, ACL and extended attributes of the file that it replaces."""
-    try:
-        facts = os.stat(model)
-    except FileNotFoundError:
-        os.fchmod(handle, 0o600 if secret else 0o644)
-        return
-    os.fchown(handle, facts.st_uid, facts.st_gid)
-    os.fchmod(handle, stat.S_IMODE(facts.st_mode))
-    for name in os.listxattr(model):
-        try:
-            os.setxattr(handle, name, os.getxattr(model, name))
-        except OSError as error:
-            if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.ENODATA):
-                raise
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.notafter.tls.plugins.module_utils.host import state, transaction
-from ansible_collections.notafter.tls.plugins.module_utils.host.errors import Blocked
+from ansible_collections.notafter.tls.plugins.module_utils.host.errors import Blocked, HostError
 from ansible_collections.notafter.tls.plugins.module_utils.host.transaction import Change, Transaction
 
 OLD, NEW = b"old\n", b"new and longer\n"
@@ -73,18 +73,23 @@ def test_a_new_key_file_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("swapped", [0, 1, 2])
-def test_a_run_killed_while_it_swaps_is_put_right_by_the_next(tmp_path: Path, swapped: int) -> None:
+STEPS = ["swapping", "linked", "switched", "swapped-0", "swapped-1"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_run_that_ended_while_it_swapped_is_put_right_by_the_next(tmp_path: Path, step: str) -> None:
     files = pair(tmp_path / "tls")
+    inodes = [path.stat().st_ino for path in files]
     change = staged(*files)
-    change._record("swapping")
-    for entry in change.journal["files"][:swapped]:
-        os.rename(entry["temporary"], entry["real"])
+    (tmp_path / "failpoint").write_text(f"{step}:raise")
+    with pytest.raises(HostError):
+        change.swap()
+    assert len({path.read_bytes() for path in files}) == 1  # one is never new while another is old
     (left,) = transaction.unfinished()
     restored = left.restore()
     assert (restored.failures, restored.foreign) == ([], [])
     assert [path.read_bytes() for path in files] == [OLD, OLD]
-    assert stat.S_IMODE(files[1].stat().st_mode) == 0o640
+    assert [path.lstat().st_ino for path in files] == inodes
     assert left_in(tmp_path / "tls") == {"shop.pem", "shop.key"}
     assert transaction.unfinished() == []
 
