@@ -386,21 +386,6 @@ def test_the_old_certificate_serves_again_where_the_restart_fails(
     assert tomcat.shown(8443) == binding["certificate"]
 
 
-def test_a_deploy_to_a_keystore_is_refused_with_a_sentence(tomcat: Tomcat, authority: Authority) -> None:
-    path = tomcat.keystore("one.p12", "one")
-    tomcat.configure(
-        '<Connector port="8443" SSLEnabled="true"><SSLHostConfig>'
-        f'<Certificate certificateKeystoreFile="{path}"/></SSLHostConfig></Connector>'
-    )
-    tomcat.start(8443)
-    before = tomcat.host.sha256(path)
-    (binding,) = scan(tomcat.host, "tomcat").bindings
-    outcome = deploy(tomcat.host, binding, authority.issue("one.test"))
-    assert (outcome["state"], outcome["reason"]) == ("refused", "form_not_written")
-    assert "is a PKCS#12 keystore: notafter reads it and does not write it yet" in outcome["message"]
-    assert tomcat.host.sha256(path) == before
-
-
 def test_a_tomcat_that_does_not_run_is_read_and_its_files_are_staged(
     tomcat: Tomcat, authority: Authority
 ) -> None:

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import commands, handshake, services, state, transaction
+from .configured import Configured
 from .errors import Blocked, Conflict, HostError
 from .placement import CHECK_PREFIX, Placement, Stop
 
@@ -30,19 +31,23 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
     check = bool(request.get("check"))
     with state.lock(os.path.join(state.directory(), "lock"), wait, "this host"):
         recovered = [] if check else recover()
-        placements = [
-            Placement(deployment, request["bundles"].get(deployment["bundle"]))
-            for deployment in request["deployments"]
-        ]
+        state.failpoint("locked")
+        placements = [_placement(deployment, request) for deployment in request["deployments"]]
         for placement in placements:
             if placement.service not in services.KINDS:
                 placement.stop(
                     "blocked_by_host", "unknown_service", "no kind of server is called %r" % placement.service
                 )
         _refuse_shared_files(placements)
+        configured = Configured()
         for group in _groups([one for one in placements if one.service in services.KINDS]):
-            _Group(group, check, float(request.get("verify_seconds") or 15)).deploy()
+            _Group(group, check, float(request.get("verify_seconds") or 15), configured).deploy()
     return {"deployments": [placement.outcome() for placement in placements], "recovered": recovered}
+
+
+def _placement(deployment: Dict[str, Any], request: Dict[str, Any]) -> Placement:
+    """A deployment of a bundle."""
+    return Placement(deployment, request["bundles"].get(deployment["bundle"]))
 
 
 def recover() -> List[Dict[str, str]]:
@@ -91,15 +96,17 @@ def _apply_again(name: str, about: Dict[str, Any]) -> List[str]:
 
 
 def _refuse_shared_files(placements: List[Placement]) -> None:
-    """Two deployments that want different content in one file are both refused."""
-    claims: Dict[str, List[Placement]] = {}
+    """Two that want different content in one file, or in one entry of a keystore, are both refused."""
+    claims: Dict[Tuple[str, Optional[str]], List[Placement]] = {}
     for placement in placements:
-        for real in placement.contents:
-            claims.setdefault(real, []).append(placement)
-    for real, claimants in claims.items():
-        if len({placement.contents[real] for placement in claimants}) > 1:
+        for claim in placement.claims():
+            claims.setdefault(claim, []).append(placement)
+    for (real, alias), claimants in claims.items():
+        wanted = {one.contents.get(real) or one.deployment["bundle"] for one in claimants}
+        if len(wanted) > 1:
+            place = real if alias is None else "the entry %s of %s" % (alias, real)
             for placement in claimants:
-                placement.stop("refused", "file_claimed_twice", "two certificates claim %s" % real)
+                placement.stop("refused", "file_claimed_twice", "two certificates claim %s" % place)
 
 
 def _groups(placements: List[Placement]) -> List[List[Placement]]:
@@ -120,8 +127,11 @@ def _groups(placements: List[Placement]) -> List[List[Placement]]:
 class _Group:
     """The deployments that share a configuration test and a reload."""
 
-    def __init__(self, placements: List[Placement], check: bool, verify_seconds: float) -> None:
+    def __init__(
+        self, placements: List[Placement], check: bool, verify_seconds: float, configured: Configured
+    ) -> None:
         self.placements = placements
+        self.configured = configured
         self.check = check
         self.verify_seconds = verify_seconds
         self.services = {name: services.get(name) for name in sorted({p.service for p in placements})}
@@ -148,24 +158,62 @@ class _Group:
                 placement.seconds = round(time.monotonic() - start, 2)
 
     def _deploy(self) -> None:
+        self._fill_keystores()
         for placement in self.open():
             placement.examine()
         if not self.open():
             return
         self._require_fit_host()
-        self._look("before", self.open())
+        self._look("before", [(one, endpoint) for one in self.open() for endpoint in one.endpoints])
         for placement in self.open():
             self._judge(placement)
+        if self.open():
+            self._meet_readers()
         if self.check:
             for placement in self.open():
-                reloads = self.services[placement.service].reloads
-                placement.stop("planned", "check_mode", placement.plan(reloads))
+                placement.stop("planned", "check_mode", placement.plan(self._reloaded(placement)))
+        state.failpoint("looked")
         while self.open():
             self._change()
 
+    def _fill_keystores(self) -> None:
+        """What keystores are to hold: several deployments may each have an entry in one."""
+        pending: Dict[str, bytes] = {}
+        filled = [placement for placement in self.open() if placement.stores()]
+        for placement in filled:
+            placement.fill(self.configured, pending)
+        for placement in filled:
+            placement.contents.update({real: pending[real] for real in placement.contents if real in pending})
+
+    def _meet_readers(self) -> None:
+        """Others that read the files, as the host's configuration says: they reload, and show it, as well."""
+        named = {(one.service, endpoint) for one in self.placements for endpoint in one.endpoints}
+        for placement in self.open():
+            for reader in self.configured.readers(placement.changed_certificates()):
+                if self._runs_fit(reader.service):
+                    unnamed = [one for one in reader.endpoints if (reader.service, one) not in named]
+                    placement.meet(reader._replace(endpoints=unnamed))
+            asked = [(placement, one) for reader in placement.readers for one in reader.endpoints]
+            self._look("before", asked)
+
+    def _runs_fit(self, name: str) -> bool:
+        """Whether a server runs and is to reload; one whose configuration is broken blocks the change."""
+        if name not in self.services:
+            service = services.get(name)
+            if not service.running():
+                return False
+            self.services[name] = service
+            self._require_fit(name, service)
+        return name in self.running
+
+    def _reloaded(self, placement: Placement) -> List[str]:
+        """The servers that are reloaded for a deployment."""
+        names = {placement.service} | {reader.service for reader in placement.readers}
+        return [name for name in sorted(names) if name in self.running and self.services[name].reloads]
+
     def _judge(self, placement: Placement) -> None:
         """What the first look says: nothing to do, nothing that could be shown, or work."""
-        runs = placement.service in self.running
+        runs = placement.runs = placement.service in self.running
         if not runs and placement.answered():
             message = (
                 "%s does not run as far as we can tell, and yet its listener answers" % placement.service
@@ -184,23 +232,25 @@ class _Group:
         for name, service in self.services.items():
             if not service.found():
                 raise Stop("blocked_by_host", "service_missing", "%s is not installed here" % name)
-            if service.running():
-                self.running.append(name)
-            elif service.strangers():
-                message = "a process is called %s, but it is not one that root would believe" % name
-                raise Stop("blocked_by_host", "not_trusted", message)
-            problem = self._test(name)
-            if problem:
-                message = "%s's configuration was broken before we came: %s" % (name, problem)
-                raise Stop("blocked_by_host", "config_test_failed", message)
+            self._require_fit(name, service)
+
+    def _require_fit(self, name: str, service: Any) -> None:
+        if service.running():
+            self.running.append(name)
+        elif service.strangers():
+            message = "a process is called %s, but it is not one that root would believe" % name
+            raise Stop("blocked_by_host", "not_trusted", message)
+        problem = self._test(name)
+        if problem:
+            message = "%s's configuration was broken before we came: %s" % (name, problem)
+            raise Stop("blocked_by_host", "config_test_failed", message)
 
     def _test(self, name: str) -> Optional[str]:
         service = self.services[name]
         return first_trouble(service, service.test_commands(), "configuration test")
 
-    def _look(self, when: str, placements: List[Placement]) -> None:
+    def _look(self, when: str, asked: List[Tuple[Placement, handshake.Endpoint]]) -> None:
         """Asks every endpoint once and notes what it serves."""
-        asked = [(placement, endpoint) for placement in placements for endpoint in placement.endpoints]
         if not asked:
             return
         turns = handshake.Turns()
@@ -220,6 +270,7 @@ class _Group:
         Those that are not served afterwards are settled; the others stay open, to be tried without them.
         """
         placements = self.open()
+        self._fill_keystores()
         change = transaction.Transaction("%013d-%d" % (time.time() * 1000, os.getpid()))
         changes = {}
         for placement in placements:
@@ -284,10 +335,10 @@ class _Group:
         """Asks again and again until every running deployment is good several times in a row."""
         settling = max(self.services[name].settling_seconds for name in self.services)
         deadline = time.monotonic() + self.verify_seconds + settling
-        watched = [placement for placement in placements if placement.service in self.running]
+        watched = [placement for placement in placements if placement.runs or placement.readers]
         streak = 0
         while watched and streak < CONSECUTIVE:
-            self._look("after", watched)
+            self._look("after", [(one, endpoint) for one in watched for endpoint in one.asked()])
             bad = [placement for placement in watched if not good(placement)]
             streak = 0 if bad else streak + 1
             if bad and time.monotonic() > deadline:

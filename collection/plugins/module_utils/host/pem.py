@@ -31,6 +31,16 @@ def _wrapped(body: str) -> str:
     return "\n".join(joined[start : start + 64] for start in range(0, len(joined), 64))
 
 
+def wrapped(body: bytes) -> str:
+    """Bytes as the lines between the marks of PEM."""
+    return _wrapped(base64.b64encode(body).decode("ascii"))
+
+
+def block(certificate: bytes) -> str:
+    """A certificate (DER) as PEM."""
+    return "%s\n%s\n%s\n" % (_BEGIN, wrapped(certificate), _END)
+
+
 def der(certificate: str) -> bytes:
     """The DER bytes of one PEM certificate."""
     blocks = certificates(certificate)

@@ -7,21 +7,14 @@ import os
 import shutil
 import ssl
 import tempfile
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
-from . import handshake, pem, state, transaction
+from . import content, handshake, keystores, pem, state, transaction
+from .configured import Configured, Reader
 from .errors import HostError, Refused
 
 #: Where a pair is looked at; a kill leaves it, the next run removes it.
 CHECK_PREFIX = "check-"
-_KINDS = ("leaf", "chain", "fullchain", "key", "combined")
-#: Forms that a scan reads and nobody writes yet.
-_UNWRITTEN = {
-    "pkcs12": "a PKCS#12 keystore",
-    "jks": "a Java keystore",
-    "der": "a DER file",
-    "pkcs7": "a PKCS#7 bundle",
-}
 
 
 class Stop(Exception):
@@ -45,10 +38,13 @@ class Placement:
         self.reason = self.message = ""
         self.seconds = 0.0
         self.changed = False
+        self.runs = True
         self.before: Dict[handshake.Endpoint, handshake.Served] = {}
         self.after: Dict[handshake.Endpoint, handshake.Served] = {}
         self.endpoints: List[handshake.Endpoint] = []
+        self.readers: List[Reader] = []
         self.contents: Dict[str, bytes] = {}
+        self.openings: Dict[str, keystores.Opening] = {}
         self.disk_fingerprint: Optional[str] = None
         try:
             self._prepare()
@@ -56,8 +52,7 @@ class Placement:
             self.stop("refused", error.kind, error.message)
 
     def _prepare(self) -> None:
-        if self.bundle is None:
-            raise Refused("no_bundle", "there is no certificate to deploy here")
+        self._require_bundle()
         self.endpoints = handshake.endpoints(self.deployment["listeners"], self.deployment["names"])
         if not self.deployment["files"]:
             raise Refused("no_files", "the deployment names no file")
@@ -65,35 +60,69 @@ class Placement:
             path, kind = entry["path"], entry["kind"]
             if not os.path.isabs(path) or "\0" in path or os.path.normpath(path) != path:
                 raise Refused("bad_path", "%r is no clean absolute path" % path)
-            if kind in _UNWRITTEN:
-                told = "%s is %s: notafter reads it and does not write it yet; let the server read PEM files"
-                raise Refused("form_not_written", told % (path, _UNWRITTEN[kind]))
-            if kind not in _KINDS:
-                raise Refused("bad_kind", "%r is none of %s" % (kind, ", ".join(_KINDS)))
-            self.contents[os.path.realpath(path)] = self._content(kind, _key_is_first(path))
-        if not any(entry["kind"] in ("key", "combined") for entry in self.deployment["files"]):
+            if kind not in content.KINDS:
+                raise Refused("bad_kind", "%r is none of %s" % (kind, ", ".join(content.KINDS)))
+            if kind not in keystores.KINDS:
+                self.contents[os.path.realpath(path)] = self._wanted(kind, path)
+        if not any(entry["kind"] in content.WITH_KEY for entry in self.deployment["files"]):
             raise Refused("no_key_file", "no file for the private key is known: it would not fit any more")
 
-    def _content(self, kind: str, key_first: bool = False) -> bytes:
-        bundle = self.bundle or {}
-        certificate = _lines(bundle["certificate"])
-        chain = _lines(bundle["chain"])
-        key = _lines(bundle["private_key"])
-        return {
-            "leaf": certificate,
-            "chain": chain,
-            "fullchain": certificate + chain,
-            "key": key,
-            "combined": key + certificate + chain if key_first else certificate + chain + key,
-        }[kind].encode("ascii")
+    def _require_bundle(self) -> None:
+        if self.bundle is None:
+            raise Refused("no_bundle", "there is no certificate to deploy here")
+
+    def _wanted(self, kind: str, path: str) -> bytes:
+        return content.wanted(kind, self.bundle or {}, path)
+
+    def stores(self) -> List[Dict[str, Any]]:
+        """The files that are keystores: what they are to hold depends on what else is in them."""
+        return [entry for entry in self.deployment["files"] if entry["kind"] in keystores.KINDS]
+
+    def claims(self) -> List[Tuple[str, Optional[str]]]:
+        """The files that it changes; of a keystore only the entry of an alias, where one is named."""
+        stores = [(os.path.realpath(entry["path"]), entry.get("alias")) for entry in self.stores()]
+        plain = [(real, None) for real in self.contents if real not in {one for one, _alias in stores}]
+        return plain + stores
+
+    def fill(self, configured: Configured, pending: Dict[str, bytes]) -> None:
+        """Puts its certificate into its keystores, after what others have put there (`pending`)."""
+        filled = {}
+        try:
+            for entry in self.stores():
+                real = os.path.realpath(entry["path"])
+                old = filled.get(real, pending.get(real, transaction.read(real)))
+                content.require_ours(entry["path"], entry["kind"], old or b"")
+                opening = keystores.opening(entry, configured.openings(self.service, real))
+                self.openings[real] = opening
+                filled[real] = self._with_entry(entry, old, opening)
+        except HostError as error:
+            self.settle(error)
+            return
+        self.contents.update(filled)
+        pending.update(filled)
+
+    def _with_entry(self, entry: Dict[str, Any], old: Optional[bytes], opening: keystores.Opening) -> bytes:
+        new = keystores.material(self.bundle or {})
+        return keystores.with_entry(old, entry["kind"], opening, new)
 
     def stop(self, outcome: str, reason: str, message: str) -> None:
         """Settles the outcome of this deployment."""
         self.state, self.reason, self.message = outcome, reason, message
 
+    def settle(self, error: HostError) -> None:
+        """Settles the outcome of a deployment that must not be begun, nothing having been touched."""
+        states = {
+            "file_changed": "conflict",
+            "unreadable": "blocked_by_host",
+            "not_a_file": "blocked_by_host",
+        }
+        states["too_large"] = "blocked_by_host"
+        self.stop(states.get(error.kind, "refused"), error.kind, error.message)
+
     def touches(self, other: "Placement") -> bool:
         """Whether the two must stand or fall together."""
-        return self.service == other.service or bool(set(self.contents) & set(other.contents))
+        own, others = ({real for real, _alias in one.claims()} for one in (self, other))
+        return self.service == other.service or bool(own & others)
 
     def examine(self) -> None:
         """Refuses a bundle that is not fit and a file that is not what the scan saw."""
@@ -101,74 +130,74 @@ class Placement:
             self._require_matching_key()
             self._require_known_files()
         except HostError as error:
-            outcome = "conflict" if error.kind == "file_changed" else "refused"
-            outcome = (
-                "blocked_by_host" if error.kind in ("unreadable", "not_a_file", "too_large") else outcome
-            )
-            self.stop(outcome, error.kind, error.message)
+            self.settle(error)
 
     def _require_matching_key(self) -> None:
         bundle = self.bundle or {}
         if pem.fingerprint(bundle["certificate"]) != bundle["fingerprint_sha256"]:
             raise Refused("wrong_certificate", "the bundle is not the certificate that was asked for")
-        workplace = tempfile.mkdtemp(prefix=CHECK_PREFIX, dir=state.directory())
-        try:
-            path = os.path.join(workplace, "pair.pem")
-            state.write(path, self._content("combined"))
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path)
-        except ssl.SSLError as error:
-            raise Refused("key_mismatch", "the key does not belong to the certificate: %s" % error) from error
-        finally:
-            shutil.rmtree(workplace)
+        require_pair(content.as_pem("combined", bundle))
 
     def _require_known_files(self) -> None:
         for entry in self.deployment["files"]:
-            if not os.path.isdir(os.path.dirname(os.path.realpath(entry["path"]))):
-                raise HostError("unreadable", "the folder of %s does not exist" % entry["path"])
-            content = transaction.read(entry["path"])
-            if entry["kind"] in ("leaf", "fullchain", "combined") and content is not None:
-                self._note_disk(content)
-            if content is not None and content.strip() and b"-----BEGIN " not in content:
-                # A configuration may belong to less than root; whoever writes there must not be able
-                # to have root overwrite whatever he names.
-                raise Refused("not_ours_to_write", "%s holds neither certificate nor key" % entry["path"])
-            expected = entry.get("sha256")
-            if expected is None or content is None:
+            path, real = entry["path"], os.path.realpath(entry["path"])
+            if not os.path.isdir(os.path.dirname(real)):
+                raise HostError("unreadable", "the folder of %s does not exist" % path)
+            old = transaction.read(path)
+            if old is None:
                 continue
-            if transaction.digest(content) not in (
-                expected,
-                transaction.digest(self.contents[os.path.realpath(entry["path"])]),
-            ):
-                raise HostError(
-                    "file_changed", "%s is not what the scan saw; scan the host again" % entry["path"]
-                )
+            self._note_disk(entry, old)
+            content.require_ours(path, entry["kind"], old)
+            known = (entry.get("sha256"), transaction.digest(self.contents[real]))
+            if entry.get("sha256") is not None and transaction.digest(old) not in known:
+                raise HostError("file_changed", "%s is not what the scan saw; scan the host again" % path)
 
-    def _note_disk(self, content: bytes) -> None:
-        found = pem.certificates(content.decode("latin-1"))
-        self.disk_fingerprint = pem.fingerprint(found[0]) if found else None
+    def _note_disk(self, entry: Dict[str, Any], old: bytes) -> None:
+        if entry["kind"] in content.WITH_CERTIFICATE:
+            found = self.shown(entry, old)
+            self.disk_fingerprint = transaction.digest(found[0]) if found else None
+
+    def shown(self, entry: Dict[str, Any], data: bytes) -> List[bytes]:
+        """The certificates (DER) that a file with these bytes would show, the leaf first."""
+        if entry["kind"] in keystores.KINDS:
+            return keystores.chain(data, self.openings[os.path.realpath(entry["path"])])
+        return content.certificates(data)
 
     def changes(self) -> List[transaction.Change]:
         """The files whose content differs from what is wanted."""
         secret = {
-            os.path.realpath(e["path"]): e["kind"] in ("key", "combined") for e in self.deployment["files"]
+            os.path.realpath(e["path"]): e["kind"] in content.WITH_KEY for e in self.deployment["files"]
         }
         return [
-            transaction.Change(real, content, secret[real])
-            for real, content in self.contents.items()
-            if transaction.read(real) != content
+            transaction.Change(real, new, secret[real])
+            for real, new in self.contents.items()
+            if transaction.read(real) != new
         ]
 
     def in_place(self) -> bool:
         """Whether every file has the wanted content already."""
         return not self.changes()
 
-    def plan(self, reloads: bool = True) -> str:
-        """What a run would do, in words; `reloads` is false where there is nothing to reload."""
+    def changed_certificates(self) -> List[Tuple[str, Optional[str]]]:
+        """The files with a certificate that change; of a keystore with the alias of the entry that does."""
+        changed = {change.path for change in self.changes()}
+        found = []
+        for entry in self.deployment["files"]:
+            real = os.path.realpath(entry["path"])
+            if real in changed and entry["kind"] in content.WITH_CERTIFICATE:
+                opening = self.openings.get(real)
+                found.append((real, None if opening is None else opening.alias))
+        return found
+
+    def plan(self, reloaded: List[str]) -> str:
+        """What a run would do, in words; `reloaded` names the servers that would be reloaded."""
         steps = []
         if self.changes():
             steps.append("replace %s" % ", ".join(change.path for change in self.changes()))
-        if reloads:
-            steps.append("reload %s" % self.service)
+        if reloaded:
+            places = ["%s for %s" % (one.listener(), one.name or "no name") for one in self.decisive()]
+            steps.append("reload %s" % ", ".join(reloaded))
+            steps.append("look at %s" % ", ".join(places))
         return "would %s" % (" and ".join(steps) or "change nothing")
 
     def ask(self, endpoint: handshake.Endpoint) -> handshake.Served:
@@ -181,28 +210,39 @@ class Placement:
             self.before[endpoint] = served
         self.after[endpoint] = served
 
+    def meet(self, reader: Reader) -> None:
+        """Notes a place that nobody named and that shows one of its files all the same."""
+        new = [one for one in reader.endpoints if one not in self.endpoints]
+        self.readers.append(reader._replace(endpoints=new))
+
+    def asked(self) -> List[handshake.Endpoint]:
+        """Every endpoint to look at: its own, and those of others that read its files."""
+        return self.endpoints + [one for reader in self.readers for one in reader.endpoints]
+
     def decisive(self) -> List[handshake.Endpoint]:
         """The endpoints that must show the new certificate.
 
         Those that showed the file's own certificate before; a name that another server block
         answers cannot show ours. Where none did, those that answered; where none answered, all.
+        Of others that read the files too, those that showed the file's own certificate.
         """
-        own = [e for e, served in self.before.items() if served.fingerprint == self.disk_fingerprint]
-        own = [e for e in own if self.before[e].fingerprint is not None]
-        answered = [e for e, served in self.before.items() if served.fingerprint is not None]
-        return own or answered or list(self.endpoints)
+        before = {one: self.before[one].fingerprint for one in self.asked() if one in self.before}
+        old = [one for one, shown in before.items() if shown is not None and shown == self.disk_fingerprint]
+        own = [one for one in old if one in self.endpoints]
+        answered = [one for one in self.endpoints if before.get(one) is not None]
+        others = [one for one in old if one not in self.endpoints]
+        return ((own or answered or list(self.endpoints)) if self.runs else []) + others
 
     def answered(self) -> bool:
-        """Whether any endpoint showed a certificate at the first look."""
-        return any(served.fingerprint is not None for served in self.before.values())
+        """Whether any endpoint of its own showed a certificate at the first look."""
+        return any(self.before[one].fingerprint is not None for one in self.endpoints if one in self.before)
 
     def serves(self) -> bool:
         """Whether all that counts shows the new certificate now."""
         wanted = (self.bundle or {})["fingerprint_sha256"]
         decisive = self.decisive()
-        return bool(decisive) and all(
-            e in self.after and self.after[e].fingerprint == wanted for e in decisive
-        )
+        shown = all(e in self.after and self.after[e].fingerprint == wanted for e in decisive)
+        return shown and (bool(decisive) or not self.runs)
 
     def serves_as_before(self) -> bool:
         """Whether every endpoint shows what it showed before we came."""
@@ -213,15 +253,15 @@ class Placement:
         )
 
     def serves_what_lies_there(self) -> bool:
-        """Whether all that counts shows a certificate that is in the files now, and was not shown before."""
+        """Whether all that counts shows what somebody else has put into the files, neither old nor new."""
         lying = set()
         for entry in self.deployment["files"]:
-            with_leaf = entry["kind"] in ("leaf", "fullchain", "combined")
-            text = (transaction.read(entry["path"]) or b"").decode("latin-1") if with_leaf else ""
-            lying.update(pem.fingerprint(one) for one in pem.certificates(text)[:1])
-        shown = [self.after[one].fingerprint for one in self.decisive() if one in self.after]
-        before = [served.fingerprint for served in self.before.values()]
-        return bool(shown) and all(one in lying and one not in before for one in shown)
+            if entry["kind"] in content.WITH_CERTIFICATE:
+                found = self.shown(entry, content.present(entry["path"]))
+                lying.add(transaction.digest(found[0]) if found else None)
+        shown = {self.after[one].fingerprint for one in self.decisive() if one in self.after}
+        ours = {None, self.disk_fingerprint, (self.bundle or {}).get("fingerprint_sha256")}
+        return shown == lying and not lying & ours
 
     def shortfall(self) -> str:
         """Which endpoints do not show what they should, in words."""
@@ -244,6 +284,7 @@ class Placement:
             "reason": self.reason,
             "message": self.message,
             "changed": self.changed or self.state == "planned",
+            "readers": sorted({reader.service for reader in self.readers} - {self.service}),
             "before_fingerprint": self._shown(self.before),
             "live_fingerprint": self._shown(self.after),
             "endpoints": [
@@ -265,15 +306,14 @@ class Placement:
         return None
 
 
-def _key_is_first(path: str) -> bool:
-    """Whether a file begins with its key: a server may insist on that order (Postfix's chain files)."""
+def require_pair(pair: bytes) -> None:
+    """Refuses a certificate and a key (PEM, in one text) that do not belong together."""
+    workplace = tempfile.mkdtemp(prefix=CHECK_PREFIX, dir=state.directory())
     try:
-        content = transaction.read(path) or b""
-    except HostError:  # said by examine()
-        return False
-    key, certificate = content.find(b"PRIVATE KEY-----"), content.find(b"-----BEGIN CERTIFICATE-----")
-    return 0 <= key < certificate
-
-
-def _lines(text: str) -> str:
-    return text.strip() + "\n" if text.strip() else ""
+        path = os.path.join(workplace, "pair.pem")
+        state.write(path, pair)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path)
+    except ssl.SSLError as error:
+        raise Refused("key_mismatch", "the key does not belong to the certificate: %s" % error) from error
+    finally:
+        shutil.rmtree(workplace)

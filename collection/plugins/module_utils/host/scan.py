@@ -35,6 +35,25 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
     handshakes = bool(request.get("handshakes", True))
     kept = min(HANDSHAKES_SECONDS, timeout * HANDSHAKES) if handshakes else 0.0
     report = Report(Reader(timeout - kept))
+    kinds = _kinds(request)
+    about = [_scan(kind, report, 1.0 if kind is kinds[-1] else SHARE) for kind in kinds]
+    found = answer(report, dict(facts.gather(), services=[one for one in about if one is not None]))
+    if handshakes and found["bindings"]:
+        _look(found, {kind.name: kind.process_names for kind in kinds}, kept)
+    return found
+
+
+def configured(seconds: float) -> Report:
+    """What the configurations of all servers here name; for who changes files, so nothing of it is sent."""
+    report = Report(Reader(seconds))
+    kinds = [kind for kind in _kinds({}) if kind.reloads]
+    for kind in kinds:
+        _scan(kind, report, 1.0 if kind is kinds[-1] else SHARE)
+    return report
+
+
+def _kinds(request: Dict[str, Any]) -> List[Service]:
+    """The kinds of server to look for: those asked for that may be here, who takes what is left last."""
     paths = request.get("paths") or {}
     machine = Machine(still=True)
     asked = request.get("services") or services.KINDS
@@ -42,12 +61,7 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
     kinds += [services.get(name, machine) for name in paths if name not in {kind.name for kind in kinds}]
     for kind in kinds:
         kind.paths = tuple(paths.get(kind.name) or ())
-    kinds.sort(key=lambda kind: bool(kind.last))
-    about = [_scan(kind, report, 1.0 if kind is kinds[-1] else SHARE) for kind in kinds]
-    found = answer(report, dict(facts.gather(), services=[one for one in about if one is not None]))
-    if handshakes and found["bindings"]:
-        _look(found, {kind.name: kind.process_names for kind in kinds}, kept)
-    return found
+    return sorted(kinds, key=lambda kind: bool(kind.last))
 
 
 def _look(found: Dict[str, Any], process_names: Dict[str, Sequence[str]], seconds: float) -> None:

@@ -25,19 +25,20 @@ _PASSWORD_LIMIT = 1000  # openssl reads no more than 1024 bytes
 _KEY, _TRUSTED = 1, 2
 _NAME = re.compile(rb"^ *friendlyName: ?(.*)$", re.MULTILINE)
 _KEY_MARK = re.compile(rb"^ *localKeyID:", re.MULTILINE)
-_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class Opening(NamedTuple):
     """How a server opens a keystore: the password and alias that it was given, and where that is said.
 
-    `password` is None where there is none or nobody knows it. Without an alias Java takes the
-    first entry that has a key.
+    `password` is None where there is none or nobody knows it, `key_password` where the key has
+    the same. Without an alias Java takes the first entry that has a key.
     """
 
     password: Optional[str] = None
     alias: Optional[str] = None
     where: str = ""
+    key_password: Optional[str] = None
 
 
 class Entry(NamedTuple):
@@ -58,8 +59,8 @@ class Store(NamedTuple):
         """The entry that a server shows: that of the alias, else the first with a key."""
         if alias is None:
             return next((entry for entry in self.entries if entry.has_key), None)
-        wanted = _folded(alias)
-        return next((entry for entry in self.entries if _folded(entry.alias) == wanted), None)
+        wanted = folded(alias)
+        return next((entry for entry in self.entries if folded(entry.alias) == wanted), None)
 
 
 def read(data: bytes, form: str, opening: Opening, seconds: float = _SECONDS) -> Store:
@@ -69,17 +70,17 @@ def read(data: bytes, form: str, opening: Opening, seconds: float = _SECONDS) ->
     return _pkcs12(data, opening, min(seconds, _SECONDS))
 
 
-def _folded(alias: str) -> str:
+def folded(alias: str) -> str:
     """An alias as it can be compared: openssl prints of each sign only the lower byte."""
     units = alias.lower().encode("utf-16-be", "surrogatepass")
     return units[1::2].decode("latin-1").lower()
 
 
-class _Broken(Exception):
+class Broken(Exception):
     """The keystore ends, or goes on, otherwise than its own numbers say."""
 
 
-class _Stream:
+class Stream:
     """Java's DataInputStream over bytes."""
 
     def __init__(self, data: bytes) -> None:
@@ -89,7 +90,7 @@ class _Stream:
     def take(self, size: int) -> bytes:
         found = self.data[self.at : self.at + size]
         if size < 0 or len(found) < size:
-            raise _Broken("it ends in the middle of an entry")
+            raise Broken("it ends in the middle of an entry")
         self.at += size
         return found
 
@@ -104,49 +105,51 @@ class _Stream:
 
 def _java(data: bytes, opening: Opening) -> Store:
     """JKS and JCEKS: certificates lie in clear between encrypted keys."""
-    stream = _Stream(data)
+    stream = Stream(data)
     found: Dict[str, Entry] = {}
     trouble = None
     try:
-        version, count = _java_header(stream)
+        version, count = java_header(stream)
         for _turn in range(count):
-            entry = _java_entry(stream, version)
+            entry = java_entry(stream, version)
             found[entry.alias.lower()] = entry
         trouble = _java_seal(data, stream.at, opening)
-    except (_Broken, UnicodeDecodeError) as error:
+    except (Broken, UnicodeDecodeError) as error:
         trouble = "the keystore is not whole: %s" % error
     order = _hashtable_order(list(found))
     return Store([found[alias] for alias in order], trouble)
 
 
-def _java_header(stream: _Stream) -> Tuple[int, int]:
+def java_header(stream: Stream) -> Tuple[int, int]:
+    """The version of a keystore and the number of its entries."""
     stream.take(4)
     version, count = stream.number(), stream.number()
     if version not in (1, 2) or not 0 <= count <= _ENTRIES_LIMIT:
-        raise _Broken("it says that it has version %d and %d entries" % (version, count))
+        raise Broken("it says that it has version %d and %d entries" % (version, count))
     return version, count
 
 
-def _java_entry(stream: _Stream, version: int) -> Entry:
+def java_entry(stream: Stream, version: int) -> Entry:
+    """The entry that begins where the stream stands."""
     tag, alias = stream.number(), stream.text()
     stream.take(8)  # when it was made
     if tag == _KEY:
         stream.take(stream.number())
         count = stream.number()
         if not 0 <= count <= forms.CHAIN_LIMIT:
-            raise _Broken("a chain of %d certificates" % count)
+            raise Broken("a chain of %d certificates" % count)
         return Entry(alias, [_java_certificate(stream, version) for _turn in range(count)], True)
     if tag == _TRUSTED:
         return Entry(alias, [_java_certificate(stream, version)], False)
-    raise _Broken("what comes after a secret key is not read" if tag == 3 else "an entry of kind %d" % tag)
+    raise Broken("what comes after a secret key is not read" if tag == 3 else "an entry of kind %d" % tag)
 
 
-def _java_certificate(stream: _Stream, version: int) -> bytes:
+def _java_certificate(stream: Stream, version: int) -> bytes:
     if version == 2:
         stream.text()  # X.509
     der = forms.certificate(stream.take(stream.number()))
     if der is None:
-        raise _Broken("a certificate in it is damaged")
+        raise Broken("a certificate in it is damaged")
     return der
 
 
@@ -194,7 +197,7 @@ def _java_hash(text: str) -> int:
 def _pkcs12(data: bytes, opening: Opening, seconds: float) -> Store:
     """PKCS#12, asked with its password; certificates that lie in clear need none."""
     known = opening.password is not None
-    if known and not _can_be_sent(opening.password or ""):
+    if known and not can_be_sent(opening.password or ""):
         return Store([], "the password in %s cannot be handed to openssl" % opening.where)
     try:
         if known:
@@ -211,7 +214,8 @@ def _pkcs12(data: bytes, opening: Opening, seconds: float) -> Store:
     return Store([], _wrong(opening) if known else "nobody has told its password, and it is encrypted")
 
 
-def _can_be_sent(password: str) -> bool:
+def can_be_sent(password: str) -> bool:
+    """Whether openssl can be told a password: it reads one line."""
     return (
         not any(sign in password for sign in "\n\r\0")
         and len(password.encode("utf-8", "replace")) <= _PASSWORD_LIMIT
@@ -237,8 +241,8 @@ def _pkcs12_entries(printed: bytes) -> List[Entry]:
     """Entries by what is printed before each certificate: a key's certificate bears the key's mark."""
     bags: List[Tuple[bytes, Optional[str], bool]] = []
     at = 0
-    for block in _PEM.finditer(printed):
-        about = printed[at : block.start()]
+    for block in PEM.finditer(printed):
+        about = printed[at : block.start()].rpartition(b"Bag Attributes")[2]  # a secret key may stand before it
         at = block.end()
         found = forms.contents(block.group()).certificates
         if found:

@@ -27,6 +27,8 @@ class Report:
         self.bindings: List[Dict[str, Any]] = []
         self.warnings: List[Dict[str, Any]] = []
         self.listening: Dict[str, Set[str]] = {}
+        #: By service and file: how keystores are opened. It has passwords in it and goes nowhere.
+        self.openings: Dict[Tuple[str, str], List["Opening"]] = {}
         self.unsaid = 0
         self.cut: Optional[_reading.Exhausted] = None
         self._said: Set[Tuple[str, Optional[str], Optional[int]]] = set()
@@ -98,6 +100,8 @@ class Report:
             certificate = _reading.tidy(certificate)
             key = certificate if key is None else _reading.tidy(key)
             if keystore is not None:
+                opened = self.openings.setdefault((service, self.reader.real(certificate)), [])
+                opened.append(keystore)
                 place = self.materials.keystore_place(certificate, keystore)
             else:
                 own_key = None if keyless else key

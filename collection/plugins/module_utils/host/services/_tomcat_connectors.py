@@ -29,6 +29,7 @@ _OLD = {
     "keystorePass": "certificateKeystorePassword",
     "keystoreType": "certificateKeystoreType",
     "keyAlias": "certificateKeyAlias",
+    "keyPass": "certificateKeyPassword",
     "SSLCertificateFile": "certificateFile",
     "SSLCertificateKeyFile": "certificateKeyFile",
     "SSLCertificateChainFile": "certificateChainFile",
@@ -222,7 +223,9 @@ class Connectors:
         if kind.upper() in _ELSEWHERE or path is None or "${" in kind:
             return _unresolved([kind, known.get("certificateKeystoreFile", "")])
         alias = known.get("certificateKeyAlias") or None
-        opening = Opening(self._password(known), alias, "%s, line %d" % (self.instance.config, line))
+        where = "%s, line %d" % (self.instance.config, line)
+        password, own = self._password(known), self._secret(known, "certificateKeyPassword", "")
+        opening = Opening(password, alias, where, own)
         if alias is not None and "${" in alias:
             return _unresolved([alias])
         return {"certificate": path, "keystore": opening}
@@ -232,7 +235,11 @@ class Connectors:
 
     def _password(self, known: Dict[str, str]) -> Optional[str]:
         """The password of a keystore: of its own file, else as given, else Java's own."""
-        named = known.get("certificateKeystorePasswordFile")
+        return self._secret(known, "certificateKeystorePassword", _PASSWORD)
+
+    def _secret(self, known: Dict[str, str], name: str, default: str) -> Optional[str]:
+        """A password that stands in an attribute, or in the first line of a file that another names."""
+        named = known.get(name + "File")
         if named:
             path = self._path(named)
             try:
@@ -241,7 +248,7 @@ class Connectors:
                 return None
             lines = _reading.text(data).splitlines()
             return lines[0] if lines else None
-        given = known.get("certificateKeystorePassword", _PASSWORD)
+        given = known.get(name, default)
         return given if given and "${" not in given else None
 
     def _path(self, value: str) -> Optional[str]:
