@@ -13,6 +13,7 @@ from notafter.api.service import Caller, ServiceDep
 from notafter.domain.certificate import Challenge, ChallengeType, Health, HttpMode, KeyType, health
 from notafter.domain.deployment import Sync, sync, why_deploy
 from notafter.domain.difference import Cause, difference
+from notafter.domain.rollout import DEFAULT_WAVES, WavePolicy
 from notafter.lifecycle import adopt, request
 from notafter.lifecycle.adopt import Terms
 from notafter.lifecycle.ordering import Outlook
@@ -103,6 +104,8 @@ class Certificate(CertificateShort):
     challenge: dict[str, str] | None
     profile: str | None
     renew_before_seconds: int | None
+    waves: list[int | str]
+    max_fail_percentage: int
     versions: list[Version]
     places: list[Deployment]
 
@@ -120,6 +123,8 @@ class AdoptWish(Input):
     profile: str | None = None
     issuer: str | None = None
     renew_before_seconds: Annotated[int | None, Field(ge=1)] = None
+    waves: tuple[int | str, ...] = DEFAULT_WAVES
+    max_fail_percentage: int = 0
 
     def terms(self) -> Terms:
         """Return the wish as the rooms below understand it."""
@@ -132,6 +137,7 @@ class AdoptWish(Input):
             profile=self.profile,
             issuer_host=self.issuer,
             renew_before=timedelta(seconds=before) if before is not None else None,
+            rollout=WavePolicy(self.waves, self.max_fail_percentage),
         )
 
 
@@ -213,6 +219,8 @@ def _detail(session: Session, row: CertificateRow, now: datetime) -> Certificate
         challenge=row.challenge,
         profile=row.profile,
         renew_before_seconds=row.renew_before_seconds,
+        waves=row.waves,
+        max_fail_percentage=row.max_fail_percentage,
         versions=[_version(version) for version in versions.of_certificate(session, row.id)],
         places=[_deployment(session, place, now) for place in row.deployments],
     )

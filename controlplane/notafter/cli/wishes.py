@@ -10,6 +10,7 @@ from notafter.cli.answer import AsJson, as_text, rooms, say
 from notafter.domain.certificate import Challenge, ChallengeType, HttpMode, KeyType
 from notafter.domain.errors import InvalidInput
 from notafter.domain.names import numbered
+from notafter.domain.rollout import WavePolicy
 from notafter.lifecycle import adopt, due, request
 from notafter.lifecycle.adopt import Terms
 from notafter.store import accounts
@@ -40,6 +41,8 @@ def adopt_command(  # noqa: PLR0913, PLR0917 -- one parameter an option
     profile: Annotated[str | None, typer.Option(help="The CA's profile.")] = None,
     issuer: Annotated[str | None, typer.Option(help="The inventory host with acme.sh.")] = None,
     renew_before: Annotated[float | None, typer.Option(help="Seconds before the end.")] = None,
+    waves: Annotated[str, typer.Option(help="How many servers get it at a time.")] = "1,10%,100%",
+    max_fail_percentage: Annotated[int, typer.Option(help="How many of a hundred may fail.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Adopt found certificates: from here on they renew by themselves."""
@@ -55,6 +58,7 @@ def adopt_command(  # noqa: PLR0913, PLR0917 -- one parameter an option
             profile=profile,
             issuer_host=issuer,
             renew_before=timedelta(seconds=renew_before) if renew_before else None,
+            rollout=WavePolicy(tuple(map(_step, waves.split(","))), max_fail_percentage),
         )
         if everything:
             adopted, refused = adopt.adopt_all(session, terms, clock())
@@ -85,6 +89,11 @@ def verify(ids: Annotated[list[str], typer.Argument(metavar="CERTIFICATE")]) -> 
     with rooms() as opened, opened.database.write() as session:
         job = request.verify(session, [_number(one) for one in ids], _WHO, clock())
         say(f"job {job.id} will look")
+
+
+def _step(text: str) -> int | str:
+    text = text.strip()
+    return int(text) if text.isdecimal() else text
 
 
 def _number(text: str) -> int:

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from notafter.domain.reason import Reason, ReasonCode
+from notafter.domain.rollout import NotTaken
 from notafter.domain.version import Version
 
 
@@ -38,11 +39,14 @@ class DeployState(StrEnum):
     CONFLICT = "conflict"
     REFUSED = "refused"
     BUSY = "busy"
+    HELD_BACK = "held_back"
     BROKEN = "broken"
 
 
 #: The states after which the new certificate is where it should be.
 GOOD_STATES = frozenset({DeployState.DEPLOYED, DeployState.UNCHANGED, DeployState.STAGED})
+#: The new certificate was put there and did not come to serve: the next server may fare no better.
+NOT_TAKEN_STATES = frozenset({DeployState.ROLLED_BACK, DeployState.BROKEN})
 
 
 class Sync(StrEnum):
@@ -68,6 +72,14 @@ class DeploymentFacts:
     next_attempt_at: datetime | None = None
     failures: int = 0
     last_problem: str | None = None
+    #: The places that did not take the wanted version, if this one is to wait for them.
+    held_back_by: tuple[NotTaken, ...] = ()
+    #: When what is served here is near its end, and waits for nobody; none: it is not known what that is.
+    urgent_at: datetime | None = None
+
+    def urgent(self, now: datetime) -> bool:
+        """Tell whether this place does not wait for others: there is little to lose, or no time."""
+        return self.urgent_at is None or self.urgent_at <= now
 
     @property
     def behind(self) -> bool:
@@ -102,9 +114,23 @@ def why_deploy(facts: DeploymentFacts, now: datetime) -> Decision:  # noqa: PLR0
     if facts.next_attempt_at is not None and facts.next_attempt_at > now:
         sentence = f"tried {facts.failures} times, again at {facts.next_attempt_at:%Y-%m-%d %H:%M:%S} UTC"
         return _no(ReasonCode.BACKING_OFF, sentence, facts.next_attempt_at)
+    if facts.held_back_by and not facts.urgent(now):
+        return _held_back(facts.held_back_by, facts.urgent_at)
     seen = facts.live_fingerprint or facts.file_fingerprint or "nothing known"
     sentence = f"serves {seen[:16]} instead of {facts.wanted.fingerprint[:16]}"
     return Decision(due=True, reason=Reason(ReasonCode.BEHIND, sentence))
+
+
+def _held_back(by: tuple[NotTaken, ...], urgent_at: datetime | None) -> Decision:
+    """Say for whom a place waits, and when that is tried again."""
+    moments = [one.again_at for one in by if one.again_at is not None]
+    first, *others = sorted(by, key=lambda one: one.server)
+    more = f" and {len(others)} more" if others else ""
+    again = f", tried again at {min(moments):%Y-%m-%d %H:%M:%S} UTC" if moments else ""
+    sentence = f"waits for {first.server}{more}, which did not take it{again}: {first.problem}"
+    if urgent_at is not None:
+        moments.append(urgent_at)
+    return _no(ReasonCode.HELD_BACK, sentence, min(moments, default=None))
 
 
 def sync(facts: DeploymentFacts) -> Sync:

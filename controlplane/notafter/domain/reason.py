@@ -31,6 +31,7 @@ class ReasonCode(StrEnum):
     NO_KEY = "no_key"
     IN_SYNC = "in_sync"
     BEHIND = "behind"
+    HELD_BACK = "held_back"
     #: Why a job was made.
     REQUESTED = "requested"
     SCHEDULED = "scheduled"

@@ -12,6 +12,7 @@ from notafter.domain.certificate import Challenge, ChallengeType, KeyType
 from notafter.domain.errors import Conflict, InvalidInput
 from notafter.domain.names import certificate_names, inventory_name
 from notafter.domain.renewal import first_renewal_at, next_renewal
+from notafter.domain.rollout import DEFAULT_POLICY, WavePolicy
 from notafter.store import accounts, certificates, versions
 from notafter.store.database import Session
 from notafter.store.tables import AccountRow, CertificateRow, CredentialRow
@@ -28,6 +29,7 @@ class Terms:
     profile: str | None = None
     issuer_host: str | None = None
     renew_before: timedelta | None = None
+    rollout: WavePolicy = DEFAULT_POLICY
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ def _adopt(session: Session, row: CertificateRow, terms: Terms, now: datetime) -
     row.challenge = terms.challenge.as_plan()
     row.profile = terms.profile
     row.issuer_host = inventory_name(terms.issuer_host) if terms.issuer_host else None
+    row.waves = list(terms.rollout.waves)
+    row.max_fail_percentage = terms.rollout.max_fail_percentage
     row.renew_before_seconds = int(terms.renew_before.total_seconds()) if terms.renew_before else None
     if row.adopted_at is None:
         row.adopted_at = now

@@ -62,7 +62,7 @@ def _anything(session: Session, now: datetime, limits: Limits) -> bool:
     """Look without the write lock: most ticks find nothing."""
     return bool(
         certificates.due(session, now)
-        or deployments.behind(session, now)
+        or any(why_deploy(facts, now).due for _, facts in deployments.candidates(session, now))
         or servers.wanting_scan(session, now)
         or _inventory_due(session, now, limits)
         or _scans_due(session, now, limits),
@@ -96,12 +96,11 @@ def _orderable(session: Session, now: datetime, means: Means) -> list[tuple[Cert
 
 
 def _deploys(session: Session, now: datetime, limits: Limits) -> Iterator[JobRow]:
-    due: list[tuple[DeploymentRow, Reason]] = []
-    for row in _free(session, deployments.behind(session, now), lambda row: {row.server_id}):
-        decision = why_deploy(deployments.facts(session, row), now)
-        if decision.due:
-            due.append((row, decision.reason))
-    for batch in _batches(due, limits.deployments_per_job):
+    decisions = {row: why_deploy(facts, now) for row, facts in deployments.candidates(session, now)}
+    rows = [row for row, decision in decisions.items() if decision.due]
+    free = _free(session, rows, lambda row: {row.server_id})
+    due = [(row, decisions[row].reason) for row in free]
+    for batch in _whole(due, limits.deployments_per_job):
         job = jobs.add(session, JobKind.DEPLOY, _summary(batch), SCHEDULER, now)
         for row, reason in batch:
             items.add_deployment(session, job, row, reason.sentence)
@@ -173,6 +172,23 @@ def _summary(batch: Sequence[tuple[object, Reason]]) -> str:
     """Say in one line why a job is there."""
     codes = dict.fromkeys(reason.code for _, reason in batch)
     return ", ".join(str(code) for code in codes)
+
+
+def _whole(
+    due: Sequence[tuple[DeploymentRow, Reason]], size: int
+) -> Iterator[Sequence[tuple[DeploymentRow, Reason]]]:
+    """Divide places among jobs, those of one certificate never: its first server decides for all of them."""
+    by_certificate: dict[int, list[tuple[DeploymentRow, Reason]]] = {}
+    for row, reason in due:
+        by_certificate.setdefault(row.certificate_id, []).append((row, reason))
+    batch: list[tuple[DeploymentRow, Reason]] = []
+    for places in by_certificate.values():
+        if batch and len(batch) + len(places) > size:
+            yield batch
+            batch = []
+        batch += places
+    if batch:
+        yield batch
 
 
 def _batches(things: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:

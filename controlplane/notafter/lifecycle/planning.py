@@ -1,15 +1,16 @@
 """A job's rows → the plan that a run is given."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from notafter.domain.job import JobKind, Subject
 from notafter.runner.plan import Plain, Plan, PlannedCertificate, PlannedDeployment, PlannedSigning
-from notafter.store import certificates, items, jobs, requests, versions
+from notafter.store import certificates, deployments, items, jobs, requests, versions
 from notafter.store.database import Session
 from notafter.store.tables import CertificateRow, DeploymentRow, ItemRow, JobRow
 
 
-def plan(session: Session, job_id: int) -> Plan:
+def plan(session: Session, job_id: int, now: datetime) -> Plan:
     """Return what a job's run is told."""
     job = jobs.get(session, job_id)
     rows = items.of_job(session, job.id)
@@ -19,7 +20,7 @@ def plan(session: Session, job_id: int) -> Plan:
     return Plan(
         kind=job.kind,
         job_id=job.id,
-        certificates=tuple(_certificates(session, job, rows)),
+        certificates=tuple(_certificates(session, job, rows, now)),
         servers=servers,
     )
 
@@ -31,7 +32,9 @@ def _note_wishes(rows: Sequence[ItemRow]) -> None:
             item.wanted_fingerprint = item.certificate.current.fingerprint
 
 
-def _certificates(session: Session, job: JobRow, rows: Sequence[ItemRow]) -> list[PlannedCertificate]:
+def _certificates(
+    session: Session, job: JobRow, rows: Sequence[ItemRow], now: datetime
+) -> list[PlannedCertificate]:
     ids = dict.fromkeys(item.certificate_id for item in rows if item.certificate_id is not None)
     found = []
     for certificate_id in ids:
@@ -43,7 +46,7 @@ def _certificates(session: Session, job: JobRow, rows: Sequence[ItemRow]) -> lis
             and item.certificate_id == certificate_id
             and item.deployment is not None
         ]
-        found.append(_certificate(session, job, row, places))
+        found.append(_certificate(session, job, row, places, now))
     return found
 
 
@@ -52,20 +55,23 @@ def _certificate(
     job: JobRow,
     row: CertificateRow,
     places: list[DeploymentRow],
+    now: datetime,
 ) -> PlannedCertificate:
     renews = job.kind is JobKind.RENEW
+    urgent = deployments.urgent_at(session, places)
     current = row.current
     return PlannedCertificate(
         name=row.key,
         names=tuple(row.names),
         key_type=row.key_type,
-        deployments=tuple(_deployment(place) for place in places),
+        deployments=tuple(_deployment(place, urgent[place.id], now) for place in places),
+        rollout=deployments.waves(row),
         signing=_signing(session, row) if renews else None,
         fingerprint=current.fingerprint if current is not None and not renews else None,
     )
 
 
-def _deployment(row: DeploymentRow) -> PlannedDeployment:
+def _deployment(row: DeploymentRow, urgent_at: datetime | None, now: datetime) -> PlannedDeployment:
     return PlannedDeployment(
         id=row.key,
         server=row.server.name,
@@ -73,6 +79,7 @@ def _deployment(row: DeploymentRow) -> PlannedDeployment:
         names=tuple(row.names),
         listeners=tuple(row.listeners),
         files=tuple(row.files),
+        urgent=urgent_at is None or urgent_at <= now,
     )
 
 

@@ -98,7 +98,7 @@ class Worker:
         token = tokens.fresh()
         with self.desk.database.write() as session:
             jobs.holding(session, claim).token_hash = tokens.digest(token)
-            plan = planning.plan(session, claim.job_id)
+            plan = planning.plan(session, claim.job_id, self.clock())
         failpoint("work.planned")
         told = _Log(self.desk.database, claim, self.clock, token)
         listener = Listener(

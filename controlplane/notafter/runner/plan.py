@@ -6,11 +6,12 @@ wrote it. A string that a host invented would otherwise run code on the controll
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from notafter.domain.job import JobKind
 from notafter.domain.names import inventory_name
+from notafter.domain.rollout import DEFAULT_POLICY, WavePolicy
 
 Plain = str | int | float | bool | None | Sequence["Plain"] | Mapping[str, "Plain"]
 
@@ -27,6 +28,7 @@ class PlannedDeployment:
     names: tuple[str, ...]
     listeners: tuple[str, ...]
     files: tuple[Mapping[str, Plain], ...]
+    urgent: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class PlannedCertificate:
     names: tuple[str, ...]
     key_type: str
     deployments: tuple[PlannedDeployment, ...] = ()
+    rollout: WavePolicy = field(default=DEFAULT_POLICY, kw_only=True)
     signing: PlannedSigning | None = None
     fingerprint: str | None = None
 
@@ -120,6 +123,8 @@ def _variables(one: PlannedCertificate, folder: Path) -> dict[str, Plain]:
         "certificate_names": list(one.names),
         "certificate_key_type": one.key_type,
         "certificate_deployments": [_deployment(place) for place in one.deployments],
+        "certificate_waves": list(one.rollout.waves),
+        "certificate_max_fail_percentage": one.rollout.max_fail_percentage,
     }
     if one.fingerprint is not None:
         found["certificate_fingerprint"] = one.fingerprint
@@ -157,4 +162,5 @@ def _deployment(place: PlannedDeployment) -> dict[str, Plain]:
         "names": list(place.names),
         "listeners": list(place.listeners),
         "files": [dict(file) for file in place.files],
+        "urgent": place.urgent,
     }

@@ -3,17 +3,22 @@
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import islice
+from typing import TypeVar
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.orm import contains_eager, selectinload
 
 from notafter.domain.deployment import DeploymentFacts
 from notafter.domain.difference import Neighbour, View
 from notafter.domain.job import OPEN_ITEM_STATES
 from notafter.domain.names import numbered
+from notafter.domain.renewal import emergency_at
+from notafter.domain.rollout import NotTaken, Rollout, WavePolicy
 from notafter.store import sights, versions
 from notafter.store.database import Session
 from notafter.store.tables import CertificateRow, DeploymentRow, ItemRow, ServerRow, VersionRow
+
+_Row = TypeVar("_Row")
 
 #: A place of a server: its service and its path.
 Key = tuple[str, str]
@@ -56,8 +61,6 @@ def present(session: Session, server_id: int) -> list[DeploymentRow]:
 
 def behind(session: Session, now: datetime) -> list[DeploymentRow]:
     """Return the places that may not show the newest version and that no job is at."""
-    wanted = VersionRow.fingerprint
-    live, file = DeploymentRow.live_fingerprint, DeploymentRow.file_fingerprint
     open_item = exists().where(
         ItemRow.deployment_id == DeploymentRow.id,
         ItemRow.state.in_(OPEN_ITEM_STATES),
@@ -71,13 +74,65 @@ def behind(session: Session, now: datetime) -> list[DeploymentRow]:
             DeploymentRow.adopted_at.is_not(None),
             VersionRow.sealed_key.is_not(None),
             DeploymentRow.absent_since.is_(None),
-            or_(live != wanted, file != wanted, live.is_(None) & file.is_(None)),
+            _unlike_wanted(),
             or_(DeploymentRow.next_attempt_at.is_(None), DeploymentRow.next_attempt_at <= now),
             ~open_item,
         )
         .order_by(VersionRow.not_after)
     )
     return list(session.scalars(query))
+
+
+def candidates(session: Session, now: datetime) -> Iterator[tuple[DeploymentRow, DeploymentFacts]]:
+    """Return what may be behind, each with what the deploy policy looks at: not a query for each."""
+    rows = behind(session, now)
+    known = rollouts(session) if rows else {}
+    urgent = urgent_at(session, rows)
+    for row in rows:
+        yield row, _facts(row, known.get(row.certificate_id), urgent[row.id], in_progress=False)
+
+
+def rollouts(session: Session, certificate_id: int | None = None) -> dict[int, Rollout]:
+    """Return how far each certificate has come whose newest version some place did not take."""
+    query = _rolling(select(DeploymentRow)).where(
+        DeploymentRow.not_taken_fingerprint == VersionRow.fingerprint, _unlike_wanted()
+    )
+    if certificate_id is not None:
+        query = query.where(DeploymentRow.certificate_id == certificate_id)
+    failed: dict[int, list[DeploymentRow]] = {}
+    for row in session.scalars(query):
+        failed.setdefault(row.certificate_id, []).append(row)
+    return {number: _rollout(session, rows) for number, rows in failed.items()}
+
+
+def _rollout(session: Session, failed: list[DeploymentRow]) -> Rollout:
+    certificate = failed[0].certificate
+    arrived = _rolling(select(func.count(DeploymentRow.id))).where(
+        DeploymentRow.certificate_id == certificate.id, _like_wanted()
+    )
+    return Rollout(
+        policy=waves(certificate),
+        arrived=session.scalar(arrived) or 0,
+        not_taken=tuple(
+            NotTaken(row.key, row.server.name, row.last_problem or "it did not say why", row.next_attempt_at)
+            for row in failed
+        ),
+    )
+
+
+def waves(row: CertificateRow) -> WavePolicy:
+    """Return how many servers of a certificate get a version at a time."""
+    return WavePolicy(tuple(row.waves), row.max_fail_percentage)
+
+
+def urgent_at(session: Session, rows: Iterable[DeploymentRow]) -> dict[int, datetime | None]:
+    """Return for each place when what it serves is near its end; none if it is no version on record."""
+    served = {row.id: row.live_fingerprint or row.file_fingerprint for row in rows}
+    moments: dict[str | None, datetime | None] = {None: None}
+    for fingerprint in set(served.values()) - {None}:
+        version = versions.by_fingerprint(session, fingerprint or "")
+        moments[fingerprint] = emergency_at(versions.facts(version)) if version is not None else None
+    return {number: moments[fingerprint] for number, fingerprint in served.items()}
 
 
 def busy(session: Session, row: DeploymentRow) -> bool:
@@ -91,18 +146,51 @@ def busy(session: Session, row: DeploymentRow) -> bool:
 
 def facts(session: Session, row: DeploymentRow) -> DeploymentFacts:
     """Return what the deploy policy looks at."""
+    rollout = rollouts(session, row.certificate_id).get(row.certificate_id)
+    urgent = urgent_at(session, [row])
+    return _facts(row, rollout, urgent[row.id], in_progress=busy(session, row))
+
+
+def _facts(
+    row: DeploymentRow, rollout: Rollout | None, urgent: datetime | None, *, in_progress: bool
+) -> DeploymentFacts:
     current = row.certificate.current
     return DeploymentFacts(
         adopted=row.certificate.adopted_at is not None and row.adopted_at is not None,
         absent=row.absent_since is not None,
-        in_progress=busy(session, row),
+        in_progress=in_progress,
         wanted=versions.facts(current) if current else None,
         live_fingerprint=row.live_fingerprint,
         file_fingerprint=row.file_fingerprint,
         next_attempt_at=row.next_attempt_at,
         failures=row.failures,
         last_problem=row.last_problem,
+        held_back_by=rollout.held_back(row.key) if rollout is not None else (),
+        urgent_at=urgent,
     )
+
+
+def _rolling(query: Select[_Row]) -> Select[_Row]:
+    """Narrow a query to the places that are ours, each beside the version that it is to show."""
+    return (
+        query.join(CertificateRow, CertificateRow.id == DeploymentRow.certificate_id)
+        .join(VersionRow, VersionRow.id == CertificateRow.current_version_id)
+        .where(DeploymentRow.adopted_at.is_not(None), DeploymentRow.absent_since.is_(None))
+    )
+
+
+def _unlike_wanted() -> ColumnElement[bool]:
+    """Hold where anything seen differs from the newest version, or nothing was seen."""
+    wanted = VersionRow.fingerprint
+    live, file = DeploymentRow.live_fingerprint, DeploymentRow.file_fingerprint
+    return or_(live != wanted, file != wanted, live.is_(None) & file.is_(None))
+
+
+def _like_wanted() -> ColumnElement[bool]:
+    wanted = VersionRow.fingerprint
+    live, file = DeploymentRow.live_fingerprint, DeploymentRow.file_fingerprint
+    alike = (or_(mark.is_(None), mark == wanted) for mark in (live, file))
+    return and_(*alike, or_(live.is_not(None), file.is_not(None)))
 
 
 def view(session: Session, row: DeploymentRow) -> View:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from notafter.domain.budget import OrderKind
 from notafter.domain.certificate import KeyType
 from notafter.domain.job import ItemState, JobKind, JobState, Subject
+from notafter.domain.rollout import DEFAULT_WAVES
 from notafter.domain.version import Origin
 from notafter.store.types import UtcDateTime, states
 
@@ -115,6 +116,9 @@ class CertificateRow(Base):
     profile: Mapped[str | None]
     issuer_host: Mapped[str | None]
     renew_before_seconds: Mapped[int | None]
+    #: How many servers get a new version at a time, and how many of a hundred may end without it.
+    waves: Mapped[list[Any]] = mapped_column(default=lambda: list(DEFAULT_WAVES))
+    max_fail_percentage: Mapped[int] = mapped_column(default=0)
     first_renewal_at: Mapped[datetime | None]
     renew_at: Mapped[datetime | None] = mapped_column(index=True)
     #: A person's wish for a new version, until there is one: a crash must not forget it.
@@ -225,6 +229,8 @@ class DeploymentRow(Base):
     absent_since: Mapped[datetime | None]
     file_fingerprint: Mapped[str | None]
     live_fingerprint: Mapped[str | None]
+    #: The version that was put there last and did not come to serve.
+    not_taken_fingerprint: Mapped[str | None]
     #: What the host's own handshakes showed when it was last looked at, and what was seen from outside.
     served: Mapped[list[Any]] = mapped_column(default=list)
     outside: Mapped[list[Any]] = mapped_column(default=list)

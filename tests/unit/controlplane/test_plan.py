@@ -101,6 +101,8 @@ def test_the_variables_are_those_of_the_contract() -> None:
         "email": "shop.example",
     }
     assert variables["certificate_issuer"] == "issuer1"
+    assert variables["certificate_waves"] == [1, "10%", "100%"]
+    assert variables["certificate_max_fail_percentage"] == 0
     assert variables["certificate_deployments"] == [
         {
             "id": "dep-5",
@@ -109,6 +111,7 @@ def test_the_variables_are_those_of_the_contract() -> None:
             "names": ["shop.example"],
             "listeners": ["shop.example"],
             "files": [{"path": "shop.example", "kind": "shop.example", "sha256": None}],
+            "urgent": False,
         },
     ]
     assert ca_files(plan()) == {"ca-le.pem": "shop.example"}

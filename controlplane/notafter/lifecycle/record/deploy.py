@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from notafter.domain.deployment import GOOD_STATES, DeployState
+from notafter.domain.deployment import GOOD_STATES, NOT_TAKEN_STATES, DeployState
 from notafter.domain.job import ItemState
 from notafter.domain.outcome import Deployed, DeployResult
 from notafter.domain.reason import Reason
@@ -37,6 +37,11 @@ def _result(item: ItemRow, row: DeploymentRow, result: DeployResult, now: dateti
         _arrived(row, result, now)
         end(item, ItemState.SUCCEEDED, reason, now)
         return
+    if result.state is DeployState.HELD_BACK:  # nothing was tried here: no failure of this place
+        end(item, ItemState.SKIPPED, reason, now)
+        return
+    if result.state in NOT_TAKEN_STATES:
+        row.not_taken_fingerprint = item.wanted_fingerprint
     if result.state is DeployState.CONFLICT:
         row.server.scan_wanted_at = now
     deployment_failed(row, reason, now)
@@ -49,6 +54,7 @@ def _arrived(row: DeploymentRow, result: DeployResult, now: datetime) -> None:
     row.failures = 0
     row.next_attempt_at = None
     row.last_problem = None
+    row.not_taken_fingerprint = None
     row.deployed_at = now
     row.served, row.outside = sights.rows(result.sights), []
     if result.state is DeployState.STAGED:

@@ -73,6 +73,7 @@ def deployment_settled(row: DeploymentRow, now: datetime) -> None:
     row.failures = 0
     row.next_attempt_at = None
     row.last_problem = None
+    row.not_taken_fingerprint = None
 
 
 def fail_certificate_item(  # noqa: PLR0913, PLR0917 -- one failure, all that is known of it
