@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, notafter contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's half of `acme_sh_certificate`: sends the CSR, judges what comes back."""
+"""The controller's half of `acme_sh_certificate`: sends the CSR, judges what comes back; or revokes."""
 
 from __future__ import annotations
 
@@ -10,29 +10,41 @@ from pathlib import Path
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils import carrier, certificates, clock, controlplane, fitness
+from ..module_utils.host import revoke
+from ..plugin_utils import carrier, certificates, clock, controlplane, csr, fitness
 
 ARGUMENTS: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
-    "names": {"type": "list", "elements": "str", "required": True},
-    "csr": {"type": "str", "required": True},
-    "attempt": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "revoked"], "default": "present"},
+    "names": {"type": "list", "elements": "str"},
+    "csr": {"type": "str"},
+    "attempt": {"type": "str"},
     "ca": {"type": "dict", "required": True},
     "account": {"type": "str", "default": "default"},
-    "challenge": {"type": "dict", "required": True},
+    "eab_hmac_key": {"type": "str", "no_log": True},
+    "challenge": {"type": "dict"},
     "dns_variables": {"type": "dict", "no_log": True},
     "profile": {"type": "str"},
+    "preferred_chain": {"type": "str"},
     "replaces": {"type": "str"},
     "minimum_validity": {"type": "int"},
+    "certificate": {"type": "str"},
+    "reason": {"type": "str", "choices": list(revoke.REASONS), "default": "unspecified"},
+    "by": {"type": "str", "choices": list(revoke.BY), "default": "account"},
     "timeout": {"type": "int", "default": 600},
     "job": {"type": "dict"},
 }
+NEEDED = [
+    ("state", "present", ["names", "csr", "attempt", "challenge"]),
+    ("state", "revoked", ["certificate"]),
+]
 
 carrier.prepare("sign")
+carrier.prepare("revoke")
 
 
 class ActionModule(ActionBase):
-    """Signs one CSR; the task is delegated to an issuer."""
+    """Signs one CSR, or revokes one certificate; the task is delegated to an issuer."""
 
     _supports_check_mode = True
     _supports_async = False
@@ -41,35 +53,55 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Returns what docs/developer/contracts.md §2 says."""
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        _validation, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        _validation, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS, required_if=NEEDED)
         if self._task.check_mode:
-            result.update(
-                changed=True, msg=f"would have a certificate signed for {', '.join(arguments['names'])}"
-            )
+            result.update(changed=True, msg=_planned(arguments))
             return result
         try:
-            answer = carrier.send(self, self._request(arguments), task_vars or {})
-            judged = _judged(answer, arguments)
-            if not arguments["job"] and "certificate" in answer:
-                carrier.send(self, _keep(judged, arguments), task_vars or {})
+            told = self._told(arguments, task_vars or {})
         except carrier.HostProgramError as error:
-            return {**result, **_failed({"class": "internal", "message": str(error)}, arguments)}
-        return {**result, **judged}
+            told = _failed({"class": "internal", "message": str(error)}, arguments)
+        return {**result, **told}
+
+    def _told(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        if arguments["state"] == "revoked":
+            return _revoked(carrier.send(self, self._revocation(arguments), task_vars), arguments)
+        problem = csr.unfit(arguments["csr"], arguments["names"])
+        if problem:
+            return _failed({"class": "invalid_request", "message": problem}, arguments)
+        answer = carrier.send(self, self._request(arguments), task_vars)
+        judged = _judged(answer, arguments)
+        if not arguments["job"] and "certificate" in answer:
+            carrier.send(self, _keep(judged, arguments), task_vars)
+        return judged
+
+    def _revocation(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
+        request = {
+            "op": "revoke",
+            "name": None if arguments["job"] else arguments["name"],
+            "ca": _ca(arguments),
+            "account": {"name": arguments["account"]},
+            **{name: arguments[name] for name in ("certificate", "reason", "by")},
+        }
+        if arguments["job"]:
+            job = controlplane.Job(arguments["job"])
+            if arguments["by"] == "key":
+                fingerprint = certificates.describe(arguments["certificate"])["fingerprint"]
+                request["private_key"] = job.bundle(arguments["name"], fingerprint)["private_key"]
+            else:
+                request["account"] = job.credentials(arguments["name"])["account"]
+        return request
 
     def _request(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
-        ca = arguments["ca"]
         request: dict[str, t.Any] = {
             "op": "sign",
             "attempt": arguments["attempt"],
             "names": arguments["names"],
             "csr": arguments["csr"],
-            "ca": {
-                "directory": ca.get("directory"),
-                "email": ca.get("email"),
-                "bundle_pem": _text(ca.get("bundle")),
-            },
+            "ca": _ca(arguments),
             "challenge": arguments["challenge"],
             "profile": arguments["profile"],
+            "preferred_chain": arguments["preferred_chain"],
             "replaces": arguments["replaces"],
             "timeout": arguments["timeout"],
         }
@@ -78,9 +110,38 @@ class ActionModule(ActionBase):
             request["account"] = credentials["account"]
             request["dns_variables"] = credentials["dns_variables"]
         else:
-            request["account"] = {"name": arguments["account"]}
+            request["account"] = {
+                "name": arguments["account"],
+                "eab_hmac_key": arguments["eab_hmac_key"],
+            }
             request["dns_variables"] = arguments["dns_variables"] or {}
         return request
+
+
+def _ca(arguments: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The CA as the issuer needs to know it."""
+    ca = arguments["ca"]
+    told = {name: ca.get(name) for name in ("directory", "email", "eab_key_id")}
+    return {**told, "bundle_pem": _text(ca.get("bundle"))}
+
+
+def _planned(arguments: dict[str, t.Any]) -> str:
+    if arguments["state"] == "revoked":
+        facts = certificates.describe(arguments["certificate"])
+        return f"would revoke {facts['fingerprint']} ({', '.join(facts['names'])}): {arguments['reason']}"
+    return f"would have a certificate signed for {', '.join(arguments['names'])}"
+
+
+def _revoked(answer: dict[str, t.Any], arguments: dict[str, t.Any]) -> dict[str, t.Any]:
+    if "failure" in answer:
+        return {**_failed(answer["failure"], arguments), "seconds": answer.get("seconds")}
+    already = answer["revoked"]["already"]
+    return {
+        "changed": not already,
+        "msg": "it was revoked already" if already else f"revoked: {arguments['reason']}",
+        "revoked": answer["revoked"],
+        "seconds": answer.get("seconds"),
+    }
 
 
 def _text(path: str | None) -> str | None:
@@ -118,7 +179,9 @@ def _judged(answer: dict[str, t.Any], arguments: dict[str, t.Any]) -> dict[str, 
             {"class": "wrong_certificate", "message": f"what the CA sent is not right: {told}"}, arguments
         )
     facts = certificates.describe(signed["pem"])
+    other = fitness.other_chain(signed, arguments.get("preferred_chain"))
     return {
+        **({"warnings": [other]} if other else {}),
         "changed": not answer["found"],
         "msg": "found, signed earlier" if answer["found"] else "signed",
         "attempt": answer["attempt"],

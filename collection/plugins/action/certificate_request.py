@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
 
 from ansible.plugins.action import ActionBase
 
@@ -42,6 +43,8 @@ class ActionModule(ActionBase):
             current = None if held is None else certificates.describe(held["certificate"])
             now = clock.now()
             reason = "forced" if arguments["force"] else due.why_due(current, arguments, now)
+            if reason is None and held is not None and held.get("revoked"):
+                reason = "the present one was revoked"
             result.update(
                 changed=False,
                 due=reason is not None,
@@ -66,7 +69,9 @@ class ActionModule(ActionBase):
 def _request(arguments: dict[str, t.Any]) -> dict[str, t.Any]:
     request = {key: arguments[key] for key in ("name", "names", "key_type", "account")}
     if (arguments["challenge"] or {}).get("mode") == "stateless":
-        request["directory"] = (arguments["ca"] or {}).get("directory")
+        ca = arguments["ca"] or {}
+        bundle = Path(ca["bundle"]).read_text(encoding="ascii") if ca.get("bundle") else None
+        request["ca"] = {"directory": ca.get("directory"), "bundle_pem": bundle}
     return {"op": "request", **request}
 
 

@@ -66,3 +66,11 @@ def _top(leaf: Parsed, issuers: list[Parsed], root_pem: str | None, bundle_pem: 
         return []
     told = f"the chain does not lead to the given root, it ends below {top.issuer}"
     return [problem("chain_incomplete", told)]
+
+
+def other_chain(signed: t.Mapping[str, t.Any], preferred: str | None) -> str | None:
+    """What to say where the CA has no chain to the preferred issuer (RFC 8555 §7.4.2)."""
+    issuers = [Parsed(one).issuer for one in [signed["pem"], *split(signed["chain_pem"] or "")]]
+    if preferred is None or preferred.lower() in str(issuers[-1]).lower():
+        return None
+    return f"the CA offers no chain to {preferred!r}; its own choice ends below {issuers[-1]}"

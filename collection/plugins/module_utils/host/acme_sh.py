@@ -111,6 +111,10 @@ class Home:
                     "Le_Domain": first,
                     "Le_Alt": ",".join(order.names[1:]) or "no",
                     "Le_Webroot": order.challenge.webroot,
+                    "Le_HTTPPort": str(order.challenge.port) if order.challenge.webroot == "no" else None,
+                    "Le_TLSPort": str(order.challenge.port) if order.challenge.webroot == "alpn" else None,
+                    "Le_ChallengeAlias": "=" + order.challenge.alias if order.challenge.alias else None,
+                    "Le_Preferred_Chain": _encoded(order.preferred_chain),
                     "Le_API": order.directory,
                     "Le_Keylength": "2048",  # only decides names of folders; the key is in the CSR
                     "Le_Certificate_Profile": order.profile,
@@ -212,6 +216,14 @@ def _put(path: str, content: bytes) -> None:
         stream.write(content)
 
 
+def _encoded(value: Optional[str]) -> Optional[str]:
+    """The form in which acme.sh keeps what may be any text."""
+    if value is None:
+        return None
+    text = base64.b64encode(value.encode("ascii")).decode("ascii")
+    return "__ACME_BASE64__START_%s__ACME_BASE64__END_" % text
+
+
 def _settings(values: Dict[str, Optional[str]]) -> bytes:
     """acme.sh's own form of a setting; order.checked has kept quotes out of every value."""
     lines = ["%s='%s'\n" % (name, value) for name, value in sorted(values.items()) if value is not None]
@@ -251,6 +263,7 @@ def sign(home: Home, acme_sh: str, order: Order, lock_handle: int) -> Optional[F
             pass_fds=(lock_handle,),
         )
     _put(os.path.join(home.path, "process"), b"%d" % process.pid)
+    state.failpoint("acme-sh-started")
     watch = _Watch(home, order.timeout)
     while process.poll() is None and not watch.is_hopeless():
         spread.look(_said(home))

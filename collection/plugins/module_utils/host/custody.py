@@ -4,7 +4,8 @@
 """Certificates and keys that the issuer itself keeps, where there is no control plane.
 
 certificates/<name>/next/        key.pem, csr.pem, about.json: asked for, not signed yet
-certificates/<name>/versions/F/  key.pem, certificate.pem, chain.pem: F is the fingerprint
+certificates/<name>/versions/F/  key.pem, certificate.pem, chain.pem: F is the fingerprint;
+                                 revoked.json where the CA has revoked it
 certificates/<name>/current      link to the newest version, switched by one rename
 """
 
@@ -16,6 +17,7 @@ from typing import Any, Dict, List, Optional
 
 from . import commands, pem, state
 from .errors import HostError, Refused
+from .names import is_address
 
 FORGET_AFTER = 30 * 86400
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -52,10 +54,25 @@ def current(name: str, with_key: bool) -> Optional[Dict[str, Any]]:
         "certificate": certificate,
         "chain": _read(os.path.join(path, "chain.pem")) or "",
         "fingerprint_sha256": pem.fingerprint(certificate),
+        "revoked": state.read_json(os.path.join(path, "revoked.json")),
     }
     if with_key:
         bundle["private_key"] = _read(os.path.join(path, "key.pem")) or ""
     return bundle
+
+
+def key_of(name: str, fingerprint: str) -> Optional[str]:
+    """The key of one version that this issuer keeps; None where it has none."""
+    if not re.match(r"^[0-9a-f]{64}\Z", fingerprint):
+        return None
+    return _read(os.path.join(_directory(name, "versions"), fingerprint, "key.pem"))
+
+
+def mark_revoked(name: str, fingerprint: str, reason: str) -> None:
+    """Notes of a version that its CA has revoked it: the next request is a new one."""
+    path = os.path.join(_directory(name, "versions"), fingerprint)
+    if os.path.isdir(path):
+        state.write_json(os.path.join(path, "revoked.json"), {"reason": reason, "at": int(time.time())})
 
 
 def _lock(name: str) -> Any:
@@ -64,9 +81,7 @@ def _lock(name: str) -> Any:
 
 def request(name: str, names: List[str], key_type: str) -> Dict[str, str]:
     """The open request of a certificate: the one that lies there if it asks for the same, else a new one."""
-    if key_type not in _KEYS:
-        raise Refused("invalid_request", "key type %r is none of %s" % (key_type, ", ".join(sorted(_KEYS))))
-    wish = {"names": names, "key_type": key_type}
+    wish = {"names": names, "key_type": checked_key_type(key_type)}
     with _lock(name):
         pending = _directory(name, "pending")
         served_key = _read(os.path.join(_directory(name), "current", "key.pem"))
@@ -81,14 +96,26 @@ def request(name: str, names: List[str], key_type: str) -> Dict[str, str]:
         return _make(name, names, key_type, wish)
 
 
+def checked_key_type(key_type: str) -> str:
+    """The type of a key; raises Refused when there is no such type."""
+    if key_type not in _KEYS:
+        raise Refused("invalid_request", "key type %r is none of %s" % (key_type, ", ".join(sorted(_KEYS))))
+    return key_type
+
+
+def new_key(key_type: str) -> str:
+    """A new private key (PEM) of a type."""
+    made = commands.run(_KEYS[checked_key_type(key_type)], 120.0)
+    if made.returncode != 0:
+        raise HostError("internal", "openssl cannot make a key: %s" % made.said())
+    return made.stdout.decode("ascii")
+
+
 def _make(name: str, names: List[str], key_type: str, wish: Dict[str, Any]) -> Dict[str, str]:
     attempt = "%s-%s" % (name[:40], os.urandom(6).hex())
     path = _directory(name, "pending", attempt)
     key = os.path.join(path, "key.pem")
-    made = commands.run(_KEYS[key_type], 120.0)
-    if made.returncode != 0:
-        raise HostError("internal", "openssl cannot make a key: %s" % made.said())
-    state.write(key, made.stdout)
+    state.write(key, new_key(key_type).encode("ascii"))
     csr = _make_csr(path, key, names)
     state.write_json(os.path.join(path, "about.json"), wish)
     state.write(os.path.join(path, "csr.pem"), csr.encode("ascii"))
@@ -98,7 +125,7 @@ def _make(name: str, names: List[str], key_type: str, wish: Dict[str, Any]) -> D
 def _make_csr(path: str, key: str, names: List[str]) -> str:
     settings = (
         "[req]\ndistinguished_name=subject\nreq_extensions=extensions\nprompt=no\n[subject]\n"
-        "[extensions]\nsubjectAltName=%s\n" % ",".join("DNS:" + name for name in names)
+        "[extensions]\nsubjectAltName=%s\n" % ",".join(map(_stated, names))
     )
     config = os.path.join(path, "openssl.cnf")
     state.write(config, settings.encode("ascii"))
@@ -109,6 +136,11 @@ def _make_csr(path: str, key: str, names: List[str]) -> str:
     if made.returncode != 0:
         raise HostError("internal", "openssl cannot make a CSR: %s" % made.said())
     return made.stdout.decode("ascii")
+
+
+def _stated(name: str) -> str:
+    """A name as openssl wants it in a request: an address is no DNS name (RFC 8738 §3)."""
+    return ("IP:" if is_address(name) else "DNS:") + name
 
 
 def promote(name: str, attempt: str, certificate: str, chain: str) -> None:
@@ -123,6 +155,7 @@ def promote(name: str, attempt: str, certificate: str, chain: str) -> None:
         state.write(os.path.join(version, "key.pem"), key.encode("ascii"))
         state.write(os.path.join(version, "chain.pem"), chain.encode("ascii"))
         state.write(os.path.join(version, "certificate.pem"), certificate.encode("ascii"))
+        state.failpoint("version-written")
         link = os.path.join(base, "current.%d.tmp" % os.getpid())
         os.symlink(os.path.join("versions", fingerprint), link)
         os.rename(link, os.path.join(base, "current"))

@@ -28,6 +28,14 @@ class Failure(NamedTuple):
         return result
 
 
+class Failed(Exception):
+    """An attempt is over without what was asked for."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
 def _last(text: str) -> str:
     lines = [line.strip() for line in text.splitlines()]
     told = [line for line in lines if line and not line.startswith(("Please ", "See: "))]
@@ -58,6 +66,8 @@ _CLASSES = {
     "badPublicKey": "invalid_request",
     "malformed": "invalid_request",
     "invalidProfile": "invalid_request",
+    "badRevocationReason": "invalid_request",
+    "badSignatureAlgorithm": "account",
     "connection": "challenge_failed",
     "dns": "challenge_failed",
     "tls": "challenge_failed",
@@ -106,6 +116,20 @@ def classify(text: str, told: Talk, directory: str) -> Failure:
     if problem is not None:
         return problem._replace(retry_after=retry_after, order_refused=order_refused)
     return _by_words(text, directory)
+
+
+def answered(status: int, body: str, retry_after: Optional[int], failure_class: Optional[str]) -> Failure:
+    """What an answer that is an error means, to a request of our own.
+
+    `failure_class` is what a refusal of this request is about; a CA that is busy or broken is neither.
+    """
+    found = _problem("", Talk([], body))
+    if found is None:
+        found = _unexplained(Entry("", 0, status, retry_after, ""), "itself")
+    elif failure_class and status < 500 and found.failure_class not in ("rate_limited", "ca_unavailable"):
+        found = found._replace(failure_class=failure_class)
+    busy = status in (429, 503)
+    return found._replace(retry_after=retry_after if busy else None)
 
 
 def _by_provider(said: str, refused: Optional[Entry]) -> Failure:

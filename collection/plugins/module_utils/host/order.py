@@ -10,16 +10,20 @@ writes there. So every value passes an allow-list here; there is no other way in
 import re
 from typing import Any, Dict, List, NamedTuple, Optional
 
+from . import jose, names
 from .errors import Refused
+from .registration import Binding
 
-_NAME = re.compile(r"^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
-_TOKEN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-_PATH = re.compile(r"^/[A-Za-z0-9._/@+-]*$")
-_URL = re.compile(r"^https://(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?/[A-Za-z0-9._~/%-]*$")
-_EMAIL = re.compile(r"^[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+$")
-_PROVIDER = re.compile(r"^dns_[a-z0-9_]{1,40}$")
-_VARIABLE = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,63}$")
-_VALUE = re.compile(r"^[\x20-\x26\x28-\x7e]{0,8192}$")  # printable ASCII without the single quote
+_ALIAS = re.compile(r"^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
+_TOKEN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_PATH = re.compile(r"^/[A-Za-z0-9._/@+-]*\Z")
+_URL = re.compile(r"^https://(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?/[A-Za-z0-9._~/%-]*\Z")
+_EMAIL = re.compile(r"^[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+\Z")
+_PROVIDER = re.compile(r"^dns_[a-z0-9_]{1,40}\Z")
+_VARIABLE = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,63}\Z")
+_VALUE = re.compile(r"^[\x20-\x26\x28-\x7e]{0,8192}\Z")  # printable ASCII without the single quote
+_KEY_ID = re.compile(r"^[\x21-\x26\x28-\x7e]{1,256}\Z")
+_CHAIN = re.compile(r"^[\x20-\x26\x28-\x5b\x5d-\x7e]{1,128}\Z")
 _RESERVED = re.compile(
     r"^(PATH|HOME|IFS|ENV|SHELL|PS[0-9]|BASH.*|LD_.*|LC_.*|LANG|ACME.*|ACCOUNT_.*|CA_.*|CERT_.*|DOMAIN_.*|"
     r"CSR_.*|LE_.*|Le_.*|DEFAULT_.*|USER_PATH|HTTP_HEADER|HTTPS_INSECURE|NO_.*|LOG_.*|DEBUG.*|SYS_LOG|"
@@ -30,9 +34,11 @@ _RESERVED = re.compile(
 class Challenge(NamedTuple):
     """How control of the names is proved (RFC 8555 §8)."""
 
-    webroot: str  # what acme.sh calls it: dns_x, `stateless`, or a folder
-    dns: bool
-    dns_sleep: Optional[int]
+    webroot: str  # what acme.sh calls it: dns_x, `stateless`, `no` (standalone), `alpn`, or a folder
+    dns: bool = False
+    dns_sleep: Optional[int] = None
+    alias: Optional[str] = None  # the name of the TXT records, where it is not that of the certificate
+    port: Optional[int] = None  # where acme.sh itself listens
 
 
 class Order(NamedTuple):
@@ -44,7 +50,9 @@ class Order(NamedTuple):
     directory: str
     ca_bundle: Optional[str]
     email: Optional[str]
+    binding: Optional[Binding]
     profile: Optional[str]
+    preferred_chain: Optional[str]
     replaces: Optional[str]
     challenge: Challenge
     dns_variables: Dict[str, str]
@@ -54,7 +62,10 @@ class Order(NamedTuple):
         """The DNS names whose TXT records this order sets, for dns-01."""
         if not self.challenge.dns:
             return []
-        return sorted({name[2:] if name.startswith("*.") else name for name in self.names})
+        if self.challenge.alias:
+            return [self.challenge.alias]
+        own = {name[2:] if name.startswith("*.") else name for name in self.names}
+        return sorted("_acme-challenge." + name for name in own)
 
 
 def _require(pattern: Any, value: Any, what: str) -> str:
@@ -67,13 +78,6 @@ def _optional(pattern: Any, value: Any, what: str) -> Optional[str]:
     return None if value in (None, "") else _require(pattern, value, what)
 
 
-def checked_names(names: Any) -> List[str]:
-    """The names of a certificate; raises Refused naming the first that is no DNS name."""
-    if not isinstance(names, list) or not 0 < len(names) <= 100:
-        raise Refused("invalid_request", "a certificate needs 1 to 100 names")
-    return [_require(_NAME, name, "DNS name (lower case, internationalised names as xn--)") for name in names]
-
-
 def checked_attempt(attempt: Any) -> str:
     """The name of an attempt; raises Refused when it is none."""
     return _require(_TOKEN, attempt, "name for an attempt")
@@ -81,10 +85,9 @@ def checked_attempt(attempt: Any) -> str:
 
 def checked(request: Dict[str, Any]) -> Order:
     """The order in a request; raises Refused naming the first value that is not fit."""
-    names = checked_names(request.get("names"))
+    wanted = names.checked(request.get("names"))
     challenge = _challenge(request.get("challenge") or {})
-    if not challenge.dns and any(name.startswith("*.") for name in names):
-        raise Refused("invalid_request", "a wildcard name can only be proved by dns-01 (RFC 8555 §7.1.3)")
+    _provable(wanted, challenge)
     csr = request.get("csr") or ""
     if not csr.startswith("-----BEGIN CERTIFICATE REQUEST-----"):
         raise Refused("invalid_request", "the request carries no PEM CSR")
@@ -94,12 +97,14 @@ def checked(request: Dict[str, Any]) -> Order:
         raise Refused("invalid_request", told % (challenge.dns_sleep or 0, timeout))
     return Order(
         attempt=checked_attempt(request.get("attempt")),
-        names=names,
+        names=wanted,
         csr=csr,
-        directory=_require(_URL, ca.get("directory"), "ACME directory URL (https only)"),
+        directory=checked_directory(ca),
         ca_bundle=ca.get("bundle_pem"),
-        email=_optional(_EMAIL, ca.get("email"), "e-mail address"),
+        email=checked_email(ca),
+        binding=checked_binding(ca, request.get("account") or {}),
         profile=_optional(_TOKEN, request.get("profile"), "ACME profile"),
+        preferred_chain=_optional(_CHAIN, request.get("preferred_chain"), "common name of an issuer"),
         replaces=request.get("replaces") or None,
         challenge=challenge,
         dns_variables=_variables(request.get("dns_variables") or {}),
@@ -107,26 +112,84 @@ def checked(request: Dict[str, Any]) -> Order:
     )
 
 
+def checked_directory(ca: Dict[str, Any]) -> str:
+    """The directory URL of a CA; raises Refused when it is none."""
+    return _require(_URL, ca.get("directory"), "ACME directory URL (https only)")
+
+
+def checked_email(ca: Dict[str, Any]) -> Optional[str]:
+    """The contact of an account; raises Refused when it is no address."""
+    return _optional(_EMAIL, ca.get("email"), "e-mail address")
+
+
+def checked_binding(ca: Dict[str, Any], account: Dict[str, Any]) -> Optional[Binding]:
+    """What binds the account outside of ACME (RFC 8555 §7.3.4), if the CA wants that."""
+    key_id, hmac_key = _optional(_KEY_ID, ca.get("eab_key_id"), "EAB key id"), account.get("eab_hmac_key")
+    if key_id is None:
+        if hmac_key:
+            raise Refused("invalid_request", "there is an EAB HMAC key, and the CA has no eab_key_id")
+        return None
+    decoded = jose.from_base64url(hmac_key) if isinstance(hmac_key, str) else None
+    if hmac_key and decoded is None:  # a secret: it is not shown
+        raise Refused("invalid_request", "the EAB HMAC key of %s is not base64url, as CAs give it" % key_id)
+    return Binding(key_id, decoded or b"")
+
+
+def _provable(wanted: List[str], challenge: Challenge) -> None:
+    """Raises Refused where the challenge can never prove one of the names."""
+    if not challenge.dns and any(name.startswith("*.") for name in wanted):
+        raise Refused("invalid_request", "a wildcard name can only be proved by dns-01 (RFC 8555 §7.1.3)")
+    addresses = [name for name in wanted if names.is_address(name)]
+    if challenge.dns and addresses:
+        told = "the address %s cannot be proved by dns-01 (RFC 8738 §7): use http-01 or tls-alpn-01"
+        raise Refused("invalid_request", told % addresses[0])
+
+
 def _challenge(wish: Dict[str, Any]) -> Challenge:
     kind, mode = wish.get("type"), wish.get("mode")
     if kind == "dns-01":
-        sleep = wish.get("dns_sleep")
-        if sleep is not None and not 0 <= int(sleep) <= 3600:
-            raise Refused("invalid_request", "dns_sleep is a number of seconds from 0 to 3600")
-        provider = _require(_PROVIDER, wish.get("provider"), "acme.sh DNS provider (dns_…)")
-        return Challenge(provider, True, None if sleep is None else int(sleep))
+        return _dns(wish)
+    if kind == "tls-alpn-01":
+        return Challenge("alpn", port=_port(wish, 443))
     if kind == "http-01" and mode == "stateless":
-        return Challenge("stateless", False, None)
+        return Challenge("stateless")
+    if kind == "http-01" and mode == "standalone":
+        return Challenge("no", port=_port(wish, 80))
     if kind == "http-01" and mode == "webroot":
         webroot = _require(_PATH, wish.get("webroot"), "web root (an absolute path)")
         if ".." in webroot.split("/"):
             raise Refused("invalid_request", "%r has .. in it" % webroot)
-        return Challenge(webroot, False, None)
+        return Challenge(webroot)
     raise Refused(
         "invalid_request",
-        "challenge %r (mode %r) is not known; there is dns-01, http-01 stateless and http-01 webroot"
-        % (kind, mode),
+        "challenge %r (mode %r) is not known; there is dns-01, http-01 (mode stateless, webroot or"
+        " standalone) and tls-alpn-01" % (kind, mode),
     )
+
+
+def _dns(wish: Dict[str, Any]) -> Challenge:
+    sleep = wish.get("dns_sleep")
+    if sleep is not None and not 0 <= int(sleep) <= 3600:
+        raise Refused("invalid_request", "dns_sleep is a number of seconds from 0 to 3600")
+    alias = _optional(_ALIAS, wish.get("alias"), "alias (a DNS name)")
+    whole = _optional(_ALIAS, wish.get("domain_alias"), "domain_alias (a DNS name)")
+    if alias and whole:
+        raise Refused("invalid_request", "a challenge has an alias or a domain_alias, not both")
+    return Challenge(
+        _require(_PROVIDER, wish.get("provider"), "acme.sh DNS provider (dns_…)"),
+        dns=True,
+        dns_sleep=None if sleep is None else int(sleep),
+        alias="_acme-challenge." + alias if alias else whole,
+    )
+
+
+def _port(wish: Dict[str, Any], usual: int) -> int:
+    port = wish.get("port")
+    if port in (None, ""):
+        return usual
+    if isinstance(port, bool) or not re.match(r"^[0-9]{1,5}\Z", str(port)) or not 0 < int(port) < 65536:
+        raise Refused("invalid_request", "%r is no port to listen on (1 to 65535)" % (port,))
+    return int(port)
 
 
 def _variables(wish: Dict[str, Any]) -> Dict[str, str]:

@@ -12,7 +12,18 @@ from typing import Any, Dict
 
 from .errors import HostError
 
-OPERATIONS = ("answer", "bundle", "deploy", "keep", "probe", "request", "scan", "sign")
+OPERATIONS = (
+    "acme_account",
+    "answer",
+    "bundle",
+    "deploy",
+    "keep",
+    "probe",
+    "request",
+    "revoke",
+    "scan",
+    "sign",
+)
 BEGIN = "-----BEGIN NOTAFTER ANSWER-----"
 END = "-----END NOTAFTER ANSWER-----"
 

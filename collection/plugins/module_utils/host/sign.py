@@ -11,10 +11,11 @@ import time
 from contextlib import ExitStack
 from typing import Any, Dict, Optional, Tuple
 
-from . import accounts, acme_sh, commands, pem, resume, state, txt_records
+from . import accounts, acme_sh, commands, pem, registration, resume, standalone, state, txt_records
+from .acme import Ca, Unreachable
 from .acme_sh import Home
 from .errors import Busy, HostError, Refused
-from .failure import Failure
+from .failure import Failed, Failure
 from .order import Order, checked
 
 FORGET_AFTER = 30 * 86400
@@ -31,6 +32,7 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
     answer: Dict[str, Any] = {"attempt": order.attempt, "found": False}
     with ExitStack() as held:
         handle = _lock(held, home, order)
+        state.failpoint("attempt-locked")
         signed = home.finished(order)
         answer["found"] = signed is not None
         try:
@@ -39,7 +41,7 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
                 signed = _finished(home, order)
             answer["certificate"] = _certificate(signed)
             state.failpoint("before-answer")
-        except _Failed as failed:
+        except Failed as failed:
             answer["failure"] = failed.failure.as_result()
         except HostError as error:
             answer["failure"] = Failure("internal", error.message).as_result()
@@ -48,12 +50,6 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
     sweep(order.attempt)
     answer["seconds"] = round(time.monotonic() - start, 2)
     return answer
-
-
-class _Failed(Exception):
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
 
 
 def _lock(held: ExitStack, home: Home, order: Order) -> int:
@@ -83,12 +79,7 @@ def _attempt(
     held: ExitStack, home: Home, order: Order, request: Dict[str, Any], handle: int
 ) -> Dict[str, Optional[str]]:
     program = acme_sh.program(request.get("acme_sh"))
-    given = request.get("account") or {}
-    account = (
-        accounts.given(given)
-        if given.get("private_key")
-        else accounts.own(given.get("name"), order.directory)
-    )
+    account = _account(held, order, request.get("account") or {})
     resume.remember(home)  # of a try that was killed
     home.note_txt_records()
     failure = resume.fetch(home, order, account.private_key)
@@ -98,8 +89,28 @@ def _attempt(
     account.remember(url)
     if failure is not None:
         resume.remember(home, url)
-        raise _Failed(failure)
+        raise Failed(failure)
     return {"url": url, "thumbprint": account.thumbprint()}
+
+
+def _account(held: ExitStack, order: Order, given: Dict[str, Any]) -> accounts.Account:
+    """The account that orders, which the CA knows; acme.sh registers one itself unless it wants a binding.
+
+    acme.sh would show the HMAC key in the arguments of a process (RFC 8555 §7.3.4).
+    """
+    if given.get("private_key"):
+        account = accounts.given(given)
+    else:
+        held.enter_context(accounts.use(given.get("name"), order.directory, alone=False, wait=order.timeout))
+        account = accounts.own(given.get("name"), order.directory)
+    ca = Ca(order.directory, order.ca_bundle)
+    try:
+        registration.settle(ca, account)
+        if order.binding is not None and not account.url:
+            account.remember(registration.register(ca, account.key(), order.email, order.binding).url)
+    except Unreachable as error:
+        raise Failed(error.failure()) from error
+    return account
 
 
 def _ordered(  # noqa: PLR0913, PLR0917 - an attempt is these
@@ -110,6 +121,7 @@ def _ordered(  # noqa: PLR0913, PLR0917 - an attempt is these
         # Providers remove every TXT record of a name, not only their own: one at a time.
         path = os.path.join(state.directory("locks"), "txt-" + hashlib.sha256(name.encode()).hexdigest()[:32])
         held.enter_context(state.lock(path, order.timeout, "the TXT record of %s" % name))
+    standalone.prepare(held, order)
     state.failpoint("before-acme-sh")
     failure = _asked(home, program, order, account, handle)
     if order.replaces and failure is not None and _is_refusal(failure):
@@ -129,6 +141,7 @@ def _asked(
     home: Home, program: str, order: Order, account: accounts.Account, handle: int
 ) -> Optional[Failure]:
     home.fill(order, account.private_key, account.url)
+    state.failpoint("home-filled")
     _remove_left_records(home, program, order)
     failure = acme_sh.sign(home, program, order, handle)
     home.note_txt_records()
@@ -147,7 +160,7 @@ def _finished(home: Home, order: Order) -> Tuple[str, str]:
     signed = home.finished(order)
     if signed is None:
         told = "what the CA sent is a certificate for another key than the request's, or none"
-        raise _Failed(Failure("wrong_certificate", told))
+        raise Failed(Failure("wrong_certificate", told))
     return signed
 
 

@@ -72,17 +72,18 @@ def sync_directory(path: str) -> None:
 
 
 @contextmanager
-def lock(path: str, wait: float, what: str) -> Iterator[int]:
+def lock(path: str, wait: float, what: str, shared: bool = False) -> Iterator[int]:
     """Holds an flock(2) on `path`; waits up to `wait` seconds, then raises Busy naming `what`.
 
-    Yields the descriptor: a child that inherits it keeps the lock until it ends.
+    A shared one keeps away only those who want it alone. Yields the descriptor: a child that
+    inherits it keeps the lock until it ends.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         deadline = time.monotonic() + wait
         while True:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
                 break
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EACCES):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import typing as t
 
@@ -39,7 +40,7 @@ def test_a_good_request_passes() -> None:
     checked = order.checked(GOOD)
     assert checked.names == GOOD["names"]
     assert checked.challenge.webroot == "dns_knot"
-    assert checked.challenge_names() == ["shop.example.com"]
+    assert checked.challenge_names() == ["_acme-challenge.shop.example.com"]
 
 
 @pytest.mark.parametrize("hostile", INJECTIONS)
@@ -55,6 +56,16 @@ def test_a_good_request_passes() -> None:
         lambda value: {"challenge": {"type": "dns-01", "provider": value}},
         lambda value: {"challenge": {"type": "http-01", "mode": "webroot", "webroot": "/srv/" + value + " "}},
         lambda value: {"dns_variables": {value or "1": "x"}},
+        lambda value: {"challenge": {"type": "dns-01", "provider": "dns_knot", "alias": value or "x"}},
+        lambda value: {"challenge": {"type": "dns-01", "provider": "dns_knot", "domain_alias": value or "x"}},
+        lambda value: {"challenge": {"type": "tls-alpn-01", "port": value or "x"}},
+        lambda value: {"challenge": {"type": "http-01", "mode": "standalone", "port": value or "x"}},
+        lambda value: {"ca": {**GOOD["ca"], "eab_key_id": value + "'"}},
+        lambda value: {
+            "ca": {**GOOD["ca"], "eab_key_id": "kid-1"},
+            "account": {"eab_hmac_key": value + "'"},
+        },
+        lambda value: {"preferred_chain": value + "'"},
     ],
 )
 def test_a_hostile_value_is_refused_in_every_field(
@@ -83,6 +94,82 @@ def test_a_wildcard_needs_dns() -> None:
     with pytest.raises(Refused) as caught:
         order.checked({**GOOD, "challenge": {"type": "http-01", "mode": "stateless"}})
     assert "wildcard" in caught.value.message
+
+
+STANDALONE = {"type": "http-01", "mode": "standalone"}
+
+
+@pytest.mark.parametrize(
+    ("wish", "webroot", "port"),
+    [
+        (STANDALONE, "no", 80),
+        ({**STANDALONE, "port": 8080}, "no", 8080),
+        ({"type": "tls-alpn-01"}, "alpn", 443),
+        ({"type": "tls-alpn-01", "port": "8443"}, "alpn", 8443),
+    ],
+)
+def test_where_acme_sh_answers_itself_it_has_a_port(wish: dict[str, t.Any], webroot: str, port: int) -> None:
+    challenge = order.checked({**GOOD, "names": ["a.test"], "challenge": wish}).challenge
+    assert (challenge.webroot, challenge.port) == (webroot, port)
+
+
+@pytest.mark.parametrize("port", [0, 65536, -1, True, "80; id", 1.5, []])
+def test_what_is_no_port_is_refused(port: object) -> None:
+    with pytest.raises(Refused, match="no port"):
+        order.checked({**GOOD, "names": ["a.test"], "challenge": {**STANDALONE, "port": port}})
+
+
+@pytest.mark.parametrize(
+    ("wish", "name"),
+    [
+        ({"alias": "proofs.example.net"}, "_acme-challenge.proofs.example.net"),
+        ({"domain_alias": "shop.proofs.example.net"}, "shop.proofs.example.net"),
+    ],
+)
+def test_an_alias_says_where_the_txt_records_are(wish: dict[str, str], name: str) -> None:
+    found = order.checked({**GOOD, "challenge": {"type": "dns-01", "provider": "dns_knot", **wish}})
+    assert found.challenge_names() == [name]
+
+
+def test_two_kinds_of_alias_at_once_are_refused() -> None:
+    both = {"type": "dns-01", "provider": "dns_knot", "alias": "a.test", "domain_alias": "b.test"}
+    with pytest.raises(Refused, match="not both"):
+        order.checked({**GOOD, "challenge": both})
+
+
+@pytest.mark.parametrize("name", ["192.0.2.7", "2001:db8::1", "::1"])
+def test_an_address_is_a_name_and_cannot_be_proved_by_dns(name: str) -> None:
+    assert order.checked({**GOOD, "names": [name], "challenge": STANDALONE}).names == [name]
+    with pytest.raises(Refused, match="RFC 8738"):
+        order.checked({**GOOD, "names": [name]})
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("2001:DB8::1", "write the address 2001:DB8::1 as 2001:db8::1"),
+        ("2001:db8:0:0::1", "as 2001:db8::1"),
+        ("192.0.2.300", "no valid IP address"),
+        ("1.2.3", "no valid"),
+        ("192.0.2.1/24", "no valid"),
+        ("192.0.2.1\n", "no valid"),
+        ("*.192.0.2.1", "no valid"),
+        ("a.test\n", "no valid"),
+        ("fe80::1%eth0", "no valid"),
+        (f"{'a' * 60}.{'b' * 60}.{'c' * 60}.{'d' * 60}.{'e' * 10}.test", "no valid"),
+    ],
+)
+def test_an_address_is_written_in_one_way(name: str, told: str) -> None:
+    with pytest.raises(Refused, match=re.escape(told)):
+        order.checked({**GOOD, "names": [name], "challenge": STANDALONE})
+
+
+def test_an_hmac_key_that_is_none_is_refused_and_not_shown() -> None:
+    ca = {**GOOD["ca"], "eab_key_id": "kid-1"}
+    with pytest.raises(Refused) as caught:
+        order.checked({**GOOD, "ca": ca, "account": {"eab_hmac_key": "s3cret s3cret"}})
+    assert "kid-1" in caught.value.message
+    assert "s3cret" not in caught.value.message
 
 
 def test_a_directory_without_tls_is_refused() -> None:

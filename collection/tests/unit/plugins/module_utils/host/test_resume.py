@@ -10,7 +10,16 @@ import time
 import typing as t
 
 import pytest
-from ansible_collections.notafter.tls.plugins.module_utils.host import acme_sh, keep, resume, sign, state
+from ansible_collections.notafter.tls.plugins.module_utils.host import (
+    acme,
+    acme_sh,
+    custody,
+    jose,
+    keep,
+    resume,
+    sign,
+    state,
+)
 from ansible_collections.notafter.tls.plugins.module_utils.host.errors import Refused
 from ansible_collections.notafter.tls.plugins.module_utils.host.order import Order, checked
 
@@ -21,6 +30,7 @@ DIRECTORY = "https://ca.example.com/acme/dir"
 LINK = "https://ca.example.com/acme/order/1"
 PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 DAY = 86400.0
+KEY = custody.new_key("ec-256")
 
 
 def order(**more: t.Any) -> Order:
@@ -59,12 +69,12 @@ def noted(home: acme_sh.Home) -> t.Any:
 def answer(monkeypatch: pytest.MonkeyPatch, body: str | Exception) -> None:
     """Has the CA say this of the order, and give the certificate where that is asked for."""
 
-    def fetch(_ca: resume._Ca, url: str) -> resume.Reply:
+    def fetch(_ca: acme.Ca, url: str, _key: jose.Key, _account: str) -> acme.Reply:
         if isinstance(body, Exception):
             raise body
-        return resume.Reply(200, {}, body if url == LINK else PEM)
+        return acme.Reply(200, {}, body if url == LINK else PEM)
 
-    monkeypatch.setattr(resume._Ca, "_fetch", fetch)
+    monkeypatch.setattr(acme.Ca, "fetch", fetch)
 
 
 VALID = f'{{"status": "valid", "certificate": "{LINK}/certificate"}}'
@@ -76,7 +86,7 @@ def test_a_certificate_that_is_there_is_taken_however_late(
 ) -> None:
     note(home, age)
     answer(monkeypatch, VALID)
-    assert resume.fetch(home, order(), "key") is None
+    assert resume.fetch(home, order(), KEY) is None
     with open(f"{home.path}/home/certificates/a.test/fullchain.cer") as stream:
         assert stream.read() == PEM
 
@@ -84,8 +94,8 @@ def test_a_certificate_that_is_there_is_taken_however_late(
 @pytest.mark.parametrize(
     ("body", "age", "is_kept"),
     [
-        (resume.Unreachable("no answer"), 2 * DAY, True),
-        (resume.Unreachable("no answer"), 8 * DAY, False),
+        (acme.Unreachable("no answer"), 2 * DAY, True),
+        (acme.Unreachable("no answer"), 8 * DAY, False),
         ('{"status": "processing"}', 1800, True),
         ('{"status": "processing"}', 2 * 3600, False),
         ('{"status": "invalid"}', 60, False),
@@ -99,7 +109,7 @@ def test_an_order_is_kept_in_mind_as_long_as_it_may_bring_something(
 ) -> None:
     note(home, age)
     answer(monkeypatch, body)
-    failure = resume.fetch(home, order(), "key")
+    failure = resume.fetch(home, order(), KEY)
     assert (failure is not None) is is_kept
     assert (noted(home) is not None) is is_kept
 

@@ -1,22 +1,15 @@
 # Copyright: (c) 2026, notafter contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is on record of a talk with a CA, and the signature of our own requests."""
+"""What is on record of a talk with a CA."""
 
 from __future__ import annotations
 
-import subprocess
 import time
-import typing as t
 from email.utils import formatdate
 
 import pytest
-from ansible_collections.notafter.tls.plugins.module_utils.host import failure, resume, talk
-from cryptography.hazmat.primitives.asymmetric import ec, utils
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-if t.TYPE_CHECKING:
-    from pathlib import Path
+from ansible_collections.notafter.tls.plugins.module_utils.host import failure, talk
 
 DIRECTORY = "https://ca.example.com/dir"
 
@@ -61,38 +54,3 @@ def test_a_problem_names_the_one_name_that_it_is_about() -> None:
     ended = failure.classify("", talk.Talk([entry(403)], refusal), DIRECTORY)
     assert (ended.failure_class, ended.identifier) == ("rejected_identifier", "a.test")
     assert "\x1b" not in ended.message
-
-
-def test_a_signature_is_brought_into_the_form_of_jose(tmp_path: Path) -> None:
-    key = tmp_path / "key.pem"
-    made = ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(key)]
-    subprocess.run(made, check=True)
-    loaded = load_pem_private_key(key.read_bytes(), None)
-    assert isinstance(loaded, ec.EllipticCurvePrivateKey)
-    for number in range(40):  # one in 128 has a number that is shorter than 32 bytes
-        signed = subprocess.run(
-            ["openssl", "dgst", "-sha256", "-sign", str(key)],
-            input=b"%d" % number,
-            capture_output=True,
-            check=True,
-        ).stdout
-        raw = resume._raw(signed)
-        assert len(raw) == 64
-        assert utils.decode_dss_signature(signed) == (
-            int.from_bytes(raw[:32], "big"),
-            int.from_bytes(raw[32:], "big"),
-        )
-
-
-@pytest.mark.parametrize("r", [1, 255, 2**255, 2**256 - 1, 2**248 - 1])
-def test_short_and_long_numbers_of_a_signature_have_32_bytes(r: int) -> None:
-    raw = resume._raw(utils.encode_dss_signature(r, 7))
-    assert raw == r.to_bytes(32, "big") + (7).to_bytes(32, "big")
-
-
-@pytest.mark.parametrize(
-    "der", [b"", b"\x30\x02\x02", b"nonsense", utils.encode_dss_signature(2**380, 2**380)]
-)
-def test_a_signature_of_another_kind_of_key_is_told(der: bytes) -> None:
-    with pytest.raises(resume.OtherKey):
-        resume._raw(der)
