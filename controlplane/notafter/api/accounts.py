@@ -9,11 +9,21 @@ from pydantic import Field, SecretStr
 
 from notafter.api.schema import Input, Output
 from notafter.api.service import Caller, ServiceDep
-from notafter.lifecycle import account
+from notafter.domain.budget import Key
+from notafter.lifecycle import account, ordering
+from notafter.lifecycle.account import ExternalAccount, external_account
 from notafter.store import accounts
+from notafter.store.database import Session
 from notafter.store.tables import AccountRow, CredentialRow
 
 router = APIRouter(tags=["accounts"])
+
+_LIMITS = {
+    "orders_per_3_hours": Key.ACCOUNT,
+    "certificates_per_registered_domain_per_week": Key.REGISTERED_DOMAIN,
+    "certificates_per_exact_set_per_week": Key.EXACT_SET,
+    "failed_authorisations_per_hour": Key.FAILED_AUTHORISATION,
+}
 
 
 class AccountWish(Input):
@@ -22,7 +32,42 @@ class AccountWish(Input):
     name: str
     directory: Annotated[str, Field(max_length=2000)]
     bundle: str | None = None
+    root: str | None = None
     email: Annotated[str | None, Field(max_length=254)] = None
+    eab_key_id: str | None = None
+    eab_hmac_key: SecretStr | None = None
+
+    def external(self) -> ExternalAccount | None:
+        """Return what ties the account to one that the CA keeps elsewhere, if anything does."""
+        secret = self.eab_hmac_key
+        return external_account(self.eab_key_id, secret.get_secret_value() if secret else None)
+
+
+#: How many; null: without this limit.
+Count = Annotated[int, Field(ge=1, le=1_000_000)] | None
+
+
+class LimitsWish(Input):
+    """An operator's own limits of an account; what is left out is as its CA has published it."""
+
+    orders_per_3_hours: Count = None
+    certificates_per_registered_domain_per_week: Count = None
+    certificates_per_exact_set_per_week: Count = None
+    failed_authorisations_per_hour: Count = None
+
+    def wishes(self) -> dict[Key, int | None]:
+        """Return what was said, and nothing of what was left out."""
+        return {key: getattr(self, name) for name, key in _LIMITS.items() if name in self.model_fields_set}
+
+
+class Limit(Output):
+    """A limit that an account keeps."""
+
+    counts: Key
+    count: int
+    seconds: int
+    name: str
+    own: bool
 
 
 class Account(Output):
@@ -32,6 +77,8 @@ class Account(Output):
     name: str
     directory: str
     email: str | None
+    eab_key_id: str | None
+    limits: list[Limit]
     url: str | None
     created_at: datetime
 
@@ -60,7 +107,7 @@ class Credential(Output):
 def list_accounts(desk: ServiceDep, _: Caller) -> list[Account]:
     """List the CA accounts."""
     with desk.database.read() as session:
-        return [_account(row) for row in accounts.everyone(session)]
+        return [_account(session, row) for row in accounts.everyone(session)]
 
 
 @router.post("/accounts", status_code=HTTPStatus.CREATED)
@@ -74,8 +121,18 @@ def create_account(desk: ServiceDep, _: Caller, wish: AccountWish) -> Account:
         wish.bundle,
         wish.email,
         desk.clock(),
+        wish.root,
+        wish.external(),
     )
-    return _account(row)
+    with desk.database.read() as session:
+        return _account(session, accounts.by_name(session, row.name))
+
+
+@router.put("/accounts/{name}/limits")
+def set_limits(desk: ServiceDep, _: Caller, name: str, wish: LimitsWish) -> Account:
+    """Set the limits that an account keeps, all of them anew."""
+    with desk.database.write() as session:
+        return _account(session, account.set_limits(session, name, wish.wishes()))
 
 
 @router.get("/dns-credentials")
@@ -101,12 +158,23 @@ def create_credential(desk: ServiceDep, _: Caller, wish: CredentialWish) -> Cred
     return _credential(row)
 
 
-def _account(row: AccountRow) -> Account:
+def _account(session: Session, row: AccountRow) -> Account:
     return Account(
         id=row.id,
         name=row.name,
         directory=row.directory,
         email=row.email,
+        eab_key_id=row.eab_key_id,
+        limits=[
+            Limit(
+                counts=limit.key,
+                count=limit.count,
+                seconds=int(limit.span.total_seconds()),
+                name=limit.name,
+                own=limit.key in row.limits,
+            )
+            for limit in ordering.limits_kept(session, row)
+        ],
         url=row.url,
         created_at=row.created_at,
     )

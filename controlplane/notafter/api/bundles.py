@@ -19,6 +19,7 @@ class Account(Output):
 
     private_key: str
     url: str | None
+    eab_hmac_key: str | None
 
 
 class Credentials(Output):
@@ -51,7 +52,11 @@ def credentials(
         job = _opened(session, bearer, job_id)
         found = handout.credentials(session, desk.custodian, job, certificate)
     return Credentials(
-        account=Account(private_key=found.private_key, url=found.account_url),
+        account=Account(
+            private_key=found.private_key,
+            url=found.account_url,
+            eab_hmac_key=found.eab_hmac_key,
+        ),
         dns_variables=found.variables,
     )
 

@@ -13,15 +13,19 @@ from notafter.api.service import Caller, ServiceDep
 from notafter.domain.certificate import Challenge, ChallengeType, Health, HttpMode, KeyType, health
 from notafter.domain.deployment import Sync, sync, why_deploy
 from notafter.domain.difference import Cause, difference
+from notafter.domain.revocation import RevocationBy, RevocationReason
 from notafter.domain.rollout import DEFAULT_WAVES, WavePolicy
 from notafter.lifecycle import adopt, request
 from notafter.lifecycle.adopt import Terms
 from notafter.lifecycle.ordering import Outlook
+from notafter.lifecycle.request import RevocationWish
 from notafter.store import certificates, deployments, versions
 from notafter.store.database import Session
-from notafter.store.tables import CertificateRow, DeploymentRow, VersionRow
+from notafter.store.tables import CertificateRow, DeploymentRow, RevocationRow, VersionRow
 
 router = APIRouter(prefix="/certificates", tags=["certificates"])
+
+_LONGEST_LIFE = 10 * 366 * 86400
 
 
 class NextStep(Output):
@@ -100,9 +104,12 @@ class Certificate(CertificateShort):
     """A certificate with all that belongs to it."""
 
     account: str | None
+    alternatives: list[str]
     credential: str | None
-    challenge: dict[str, str] | None
+    challenge: dict[str, str | int] | None
     profile: str | None
+    preferred_chain: str | None
+    minimum_validity_seconds: int | None
     renew_before_seconds: int | None
     waves: list[int | str]
     max_fail_percentage: int
@@ -114,13 +121,20 @@ class AdoptWish(Input):
     """How adopted certificates are to be renewed."""
 
     account: str
+    #: Accounts at other CAs, for when the first does not issue in time.
+    alternatives: Annotated[tuple[str, ...], Field(max_length=10)] = ()
     challenge: ChallengeType
     mode: HttpMode | None = None
     webroot: str | None = None
+    port: Annotated[int | None, Field(ge=1, le=65535)] = None
+    alias: str | None = None
+    domain_alias: str | None = None
     credential: str | None = None
     provider: str | None = None
     key_type: KeyType | None = None
     profile: str | None = None
+    preferred_chain: str | None = None
+    minimum_validity_seconds: Annotated[int | None, Field(ge=1, le=_LONGEST_LIFE)] = None
     issuer: str | None = None
     renew_before_seconds: Annotated[int | None, Field(ge=1)] = None
     waves: tuple[int | str, ...] = DEFAULT_WAVES
@@ -128,17 +142,53 @@ class AdoptWish(Input):
 
     def terms(self) -> Terms:
         """Return the wish as the rooms below understand it."""
-        before = self.renew_before_seconds
+        before, validity = self.renew_before_seconds, self.minimum_validity_seconds
         return Terms(
             account=self.account,
-            challenge=Challenge(self.challenge, self.provider, self.mode, self.webroot),
+            challenge=Challenge(
+                self.challenge,
+                self.provider,
+                self.mode,
+                self.webroot,
+                self.port,
+                self.alias,
+                self.domain_alias,
+            ),
             credential=self.credential,
             key_type=self.key_type,
             profile=self.profile,
             issuer_host=self.issuer,
             renew_before=timedelta(seconds=before) if before is not None else None,
             rollout=WavePolicy(self.waves, self.max_fail_percentage),
+            alternatives=self.alternatives,
+            preferred_chain=self.preferred_chain,
+            minimum_validity=timedelta(seconds=validity) if validity is not None else None,
         )
+
+
+class RevokeWish(Input):
+    """Which version is to be taken back, and why."""
+
+    fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    reason: RevocationReason
+    by: RevocationBy = RevocationBy.ACCOUNT
+    #: Why it is taken back though it still serves, and nothing else does.
+    force_because: Annotated[str | None, Field(min_length=1, max_length=1000)] = None
+
+
+class Revocation(Output):
+    """A wish that a version be taken back, and how far it has come."""
+
+    fingerprint: str
+    reason: RevocationReason
+    by: RevocationBy
+    asked_by: str
+    asked_at: datetime
+    forced_because: str | None
+    done_at: datetime | None
+    next_attempt_at: datetime | None
+    failures: int
+    last_problem: str | None
 
 
 @router.get("")
@@ -186,6 +236,31 @@ def verify(desk: ServiceDep, who: Caller, certificate_id: Id) -> JobShort:
     return job
 
 
+@router.post("/{certificate_id}/revoke", status_code=HTTPStatus.ACCEPTED)
+def revoke(desk: ServiceDep, who: Caller, certificate_id: Id, wish: RevokeWish) -> Revocation:
+    """Ask the CA to take one version back; its whole fingerprint is the confirmation."""
+    asked = RevocationWish(certificate_id, wish.fingerprint, wish.reason, wish.by, wish.force_because)
+    with desk.database.write() as session:
+        shown = _revocation(request.revoke(session, asked, who, desk.clock()))
+    desk.wake()
+    return shown
+
+
+def _revocation(row: RevocationRow) -> Revocation:
+    return Revocation(
+        fingerprint=row.version.fingerprint,
+        reason=row.reason,
+        by=row.by,
+        asked_by=row.asked_by,
+        asked_at=row.asked_at,
+        forced_because=row.forced_because,
+        done_at=row.done_at,
+        next_attempt_at=row.next_attempt_at,
+        failures=row.failures,
+        last_problem=row.last_problem,
+    )
+
+
 def _short(outlook: Outlook, row: CertificateRow, now: datetime) -> CertificateShort:
     facts = certificates.facts(outlook.session, row)
     decision = outlook.decision(row, facts)
@@ -215,9 +290,12 @@ def _detail(session: Session, row: CertificateRow, now: datetime) -> Certificate
     return Certificate(
         **_short(Outlook(session, now), row, now).model_dump(),
         account=row.account.name if row.account else None,
+        alternatives=[other.account.name for other in row.alternatives],
         credential=row.credential.name if row.credential else None,
         challenge=row.challenge,
         profile=row.profile,
+        preferred_chain=row.preferred_chain,
+        minimum_validity_seconds=row.minimum_validity_seconds,
         renew_before_seconds=row.renew_before_seconds,
         waves=row.waves,
         max_fail_percentage=row.max_fail_percentage,

@@ -16,6 +16,8 @@ class Directory:
     url: str
     renewal_info: str | None
     profiles: tuple[str, ...]
+    #: Accounts there must be tied to one that the CA keeps elsewhere (RFC 8555 §7.3.4).
+    eab_required: bool = False
 
 
 def read(url: str, bundle_pem: str | None) -> Directory:
@@ -34,4 +36,5 @@ def read(url: str, bundle_pem: str | None) -> Directory:
         url=url,
         renewal_info=info if isinstance(info, str) else None,
         profiles=tuple(profiles) if isinstance(profiles, dict) else (),
+        eab_required=isinstance(meta, dict) and meta.get("externalAccountRequired") is True,
     )

@@ -12,9 +12,9 @@ from notafter.domain.deployment import Sync, sync
 from notafter.domain.difference import View, difference
 from notafter.domain.renewal import why_due
 from notafter.domain.server import presence
-from notafter.store import certificates, deployments, jobs, servers
+from notafter.store import certificates, deployments, jobs, servers, versions
 from notafter.store.database import Session
-from notafter.store.tables import CertificateRow, DeploymentRow, JobRow, ServerRow
+from notafter.store.tables import CertificateRow, DeploymentRow, JobRow, ServerRow, VersionRow
 
 cli = typer.Typer()
 
@@ -27,6 +27,18 @@ def list_certificates(as_json: AsJson = False) -> None:
     now = clock()
     with rooms() as opened, opened.database.read() as session:
         rows = [_certificate(session, row, now) for row in certificates.page(session, 0, _ALL)]
+    show(rows, as_json)
+
+
+@cli.command("versions")
+def list_versions(
+    certificate: Annotated[str, typer.Argument(metavar="CERTIFICATE")], as_json: AsJson = False
+) -> None:
+    """List the versions of a certificate, the newest first."""
+    with rooms() as opened, opened.database.read() as session:
+        key = certificate if certificate.startswith("crt-") else f"crt-{certificate}"
+        row = certificates.by_key(session, key)
+        rows = [_version(row, version) for version in versions.of_certificate(session, row.id)]
     show(rows, as_json)
 
 
@@ -70,6 +82,18 @@ def _certificate(session: Session, row: CertificateRow, now: datetime) -> dict[s
         "in sync": f"{sum(state is Sync.IN_SYNC for state in states)}/{len(states)}",
         "next": why_due(facts, now).reason.sentence,
         "problem": row.last_problem,
+    }
+
+
+def _version(row: CertificateRow, version: VersionRow) -> dict[str, Any]:
+    return {
+        "fingerprint": version.fingerprint,
+        "current": row.current_version_id == version.id,
+        "from": version.not_before,
+        "until": version.not_after,
+        "issuer": version.issuer,
+        "origin": version.origin.value,
+        "revoked": version.revoked_at,
     }
 
 

@@ -8,16 +8,19 @@ from typing import Annotated
 import typer
 
 from notafter.app.rooms import clock
-from notafter.cli.answer import rooms, say
+from notafter.cli.answer import AsJson, rooms, say, show
+from notafter.domain.budget import Key
 from notafter.domain.errors import InvalidInput
-from notafter.lifecycle import account
-from notafter.store import tokens
+from notafter.lifecycle import account, ordering
+from notafter.store import accounts, tokens
 
 token_cli = typer.Typer(no_args_is_help=True, help="Tokens of the API.")
 account_cli = typer.Typer(no_args_is_help=True, help="Accounts at certificate authorities.")
 dns_cli = typer.Typer(no_args_is_help=True, help="Credentials of DNS providers.")
 
 _PRIVATE = 0o077
+_MOST = 1_000_000
+_COUNTS = "A number, `none`, or `default`: as its CA has published it."
 
 
 @token_cli.command("create")
@@ -34,17 +37,59 @@ def create_token(
 
 
 @account_cli.command("create")
-def create_account(
+def create_account(  # noqa: PLR0913, PLR0917 -- one parameter an option
     directory: Annotated[str, typer.Option(help="The CA's ACME directory, https://…")],
     name: Annotated[str, typer.Option(help="What you call it.")] = "default",
     bundle: Annotated[Path | None, typer.Option(help="PEM of the roots of the CA's own HTTPS.")] = None,
+    root: Annotated[Path | None, typer.Option(help="PEM of the root that what it signs leads to.")] = None,
     email: Annotated[str | None, typer.Option(help="Where the CA can write to.")] = None,
+    eab_key_id: Annotated[str | None, typer.Option(help="The key id of an external account.")] = None,
+    eab_file: Annotated[Path | None, typer.Option(help="Its HMAC key, mode 0600; else stdin.")] = None,
 ) -> None:
     """Make an account at a CA; an address that is no ACME directory is refused."""
     pem = _text_of(bundle) if bundle else None
+    root_pem = _text_of(root) if root else None
+    external = account.external_account(eab_key_id, _hmac_key(eab_file, asked_for=eab_key_id is not None))
     with rooms() as opened:
-        row = account.create_account(opened.database, opened.custodian, name, directory, pem, email, clock())
+        row = account.create_account(
+            opened.database, opened.custodian, name, directory, pem, email, clock(), root_pem, external
+        )
     say(f"account {row.name} at {row.directory}")
+
+
+@account_cli.command("limits")
+def account_limits(  # noqa: PLR0913, PLR0917 -- one parameter an option
+    name: Annotated[str, typer.Argument(help="The account.")] = "default",
+    orders: Annotated[str | None, typer.Option(help=f"New orders in 3 hours. {_COUNTS}")] = None,
+    domain: Annotated[
+        str | None, typer.Option(help=f"Certificates for a registered domain in a week. {_COUNTS}")
+    ] = None,
+    exact: Annotated[
+        str | None, typer.Option(help=f"Certificates for the same names in a week. {_COUNTS}")
+    ] = None,
+    failed: Annotated[
+        str | None, typer.Option(help=f"Failed authorisations of a name in an hour. {_COUNTS}")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set limits of an account, and show all that it keeps."""
+    said = {
+        Key.ACCOUNT: orders,
+        Key.REGISTERED_DOMAIN: domain,
+        Key.EXACT_SET: exact,
+        Key.FAILED_AUTHORISATION: failed,
+    }
+    with rooms() as opened, opened.database.write() as session:
+        row = accounts.by_name(session, name)
+        wishes = {Key(key): count for key, count in row.limits.items()}
+        for key, text in said.items():
+            _wish(wishes, key, text)
+        row = account.set_limits(session, name, wishes)
+        rows = [
+            {"limit": limit.name, "count": limit.count, "in": str(limit.span), "own": limit.key in row.limits}
+            for limit in ordering.limits_kept(session, row)
+        ]
+    show(rows, as_json)
 
 
 @dns_cli.command("create")
@@ -64,6 +109,26 @@ def create_dns(
             opened.database, opened.custodian, name, provider, variables, clock(), propagation_seconds
         )
     say(f"DNS credential {row.name}: {', '.join(row.variable_names)}")
+
+
+def _wish(wishes: dict[Key, int | None], key: Key, text: str | None) -> None:
+    """Put down what was said of one limit."""
+    if text is None:
+        return
+    if text == "default":
+        wishes.pop(key, None)
+    elif text == "none":
+        wishes[key] = None
+    elif text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST:
+        wishes[key] = int(text)
+    else:
+        raise InvalidInput(f"{text!r} is no limit: a number from 1 to {_MOST}, `none` or `default` is")
+
+
+def _hmac_key(path: Path | None, *, asked_for: bool) -> str | None:
+    if path is not None:
+        return _private_text(path).strip()
+    return sys.stdin.read().strip() if asked_for else None
 
 
 def _text_of(path: Path) -> str:

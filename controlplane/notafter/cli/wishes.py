@@ -10,9 +10,11 @@ from notafter.cli.answer import AsJson, as_text, rooms, say
 from notafter.domain.certificate import Challenge, ChallengeType, HttpMode, KeyType
 from notafter.domain.errors import InvalidInput
 from notafter.domain.names import numbered
+from notafter.domain.revocation import RevocationBy, RevocationReason
 from notafter.domain.rollout import WavePolicy
 from notafter.lifecycle import adopt, due, request
 from notafter.lifecycle.adopt import Terms
+from notafter.lifecycle.request import RevocationWish
 from notafter.store import accounts
 
 cli = typer.Typer()
@@ -37,6 +39,18 @@ def adopt_command(  # noqa: PLR0913, PLR0917 -- one parameter an option
     dns: Annotated[str | None, typer.Option(help="The DNS credential, for dns-01.")] = None,
     mode: Annotated[HttpMode | None, typer.Option(help="Who answers, for http-01.")] = None,
     webroot: Annotated[str | None, typer.Option(help="The folder, for --mode webroot.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Where the issuer listens, if not where the CA asks.")
+    ] = None,
+    alias: Annotated[str | None, typer.Option(help="For dns-01: acme.sh's challenge alias.")] = None,
+    domain_alias: Annotated[str | None, typer.Option(help="For dns-01: acme.sh's domain alias.")] = None,
+    alternative: Annotated[
+        list[str] | None, typer.Option(help="A CA account for when the first does not issue in time; again.")
+    ] = None,
+    preferred_chain: Annotated[str | None, typer.Option(help="The common name of an issuer.")] = None,
+    minimum_validity: Annotated[
+        float | None, typer.Option(min=1, help="Seconds; what ends sooner is refused.")
+    ] = None,
     key_type: Annotated[KeyType | None, typer.Option(help="Else as it is today.")] = None,
     profile: Annotated[str | None, typer.Option(help="The CA's profile.")] = None,
     issuer: Annotated[str | None, typer.Option(help="The inventory host with acme.sh.")] = None,
@@ -52,13 +66,16 @@ def adopt_command(  # noqa: PLR0913, PLR0917 -- one parameter an option
         provider = accounts.credential_by_name(session, dns).provider if dns else None
         terms = Terms(
             account=account_name,
-            challenge=Challenge(challenge, provider, mode, webroot),
+            challenge=Challenge(challenge, provider, mode, webroot, port, alias, domain_alias),
             credential=dns,
             key_type=key_type,
             profile=profile,
             issuer_host=issuer,
             renew_before=timedelta(seconds=renew_before) if renew_before else None,
             rollout=WavePolicy(tuple(map(_step, waves.split(","))), max_fail_percentage),
+            alternatives=tuple(alternative or ()),
+            preferred_chain=preferred_chain,
+            minimum_validity=timedelta(seconds=minimum_validity) if minimum_validity else None,
         )
         if everything:
             adopted, refused = adopt.adopt_all(session, terms, clock())
@@ -89,6 +106,23 @@ def verify(ids: Annotated[list[str], typer.Argument(metavar="CERTIFICATE")]) -> 
     with rooms() as opened, opened.database.write() as session:
         job = request.verify(session, [_number(one) for one in ids], _WHO, clock())
         say(f"job {job.id} will look")
+
+
+@cli.command()
+def revoke(
+    certificate: Annotated[str, typer.Argument(metavar="CERTIFICATE")],
+    fingerprint: Annotated[str, typer.Option(help="The whole SHA-256 of the version: the confirmation.")],
+    reason: Annotated[RevocationReason, typer.Option(help="RFC 5280's names.")],
+    by: Annotated[RevocationBy, typer.Option(help="Who signs the wish.")] = RevocationBy.ACCOUNT,
+    force_because: Annotated[
+        str | None, typer.Option(help="Why, though it still serves and nothing else does.")
+    ] = None,
+) -> None:
+    """Have one version of a certificate taken back by its CA."""
+    wish = RevocationWish(_number(certificate), fingerprint.lower(), reason, by, force_because)
+    with rooms() as opened, opened.database.write() as session:
+        asked = request.revoke(session, wish, _WHO, clock())
+        say(f"{asked.version.fingerprint} was revoked" if asked.done_at else "it will be revoked")
 
 
 def _step(text: str) -> int | str:

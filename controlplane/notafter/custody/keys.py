@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import ipaddress
 import json
 from collections.abc import Mapping
 
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from notafter.domain.certificate import KeyType
+from notafter.domain.names import is_address
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -43,23 +45,27 @@ def make_key(key_type: KeyType) -> Key:
 
 
 def make_request(key: Key, names: tuple[str, ...]) -> str:
-    """Return a signing request for the names (RFC 8555 §7.4): all of them as dNSNames.
+    """Return a signing request for the names (RFC 8555 §7.4): dNSNames, and addresses as such (RFC 8738 §3).
 
-    The first one is the common name as well, where it fits (RFC 5280: 64 characters).
+    The first one is the common name as well, where it fits (RFC 5280: 64 characters) and is a host's name.
     """
     subject = []
-    if len(names[0]) <= _COMMON_NAME_LIMIT:
+    if len(names[0]) <= _COMMON_NAME_LIMIT and not is_address(names[0]):
         subject.append(x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0]))
     request = (
         x509.CertificateSigningRequestBuilder()
         .subject_name(x509.Name(subject))
         .add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(name) for name in names]),
+            x509.SubjectAlternativeName([_general_name(name) for name in names]),
             critical=False,
         )
         .sign(key, hashes.SHA256())
     )
     return request.public_bytes(Encoding.PEM).decode("ascii")
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    return x509.IPAddress(ipaddress.ip_address(name)) if is_address(name) else x509.DNSName(name)
 
 
 def private_pem(key: Key) -> bytes:

@@ -29,6 +29,9 @@ class Trip:
     certificates: int = 3
     first: timedelta = timedelta(minutes=5)
     longest: timedelta = timedelta(hours=1)
+    #: Against these somebody must act: one order a day tries whether it has happened.
+    permanent: frozenset[FailureClass] = frozenset()
+    daily: timedelta = timedelta(days=1)
     #: A suspicion is forgotten after this time.
     memory: timedelta = timedelta(hours=6)
 
@@ -36,6 +39,7 @@ class Trip:
 CA = Trip(
     against=frozenset({FailureClass.CA_UNAVAILABLE, FailureClass.RATE_LIMITED, FailureClass.ACCOUNT}),
     well=frozenset({FailureClass.CHALLENGE_FAILED, FailureClass.CAA, FailureClass.REJECTED_IDENTIFIER}),
+    permanent=frozenset({FailureClass.ACCOUNT}),
 )
 DNS_PROVIDER = Trip(
     against=frozenset({FailureClass.DNS_PROVIDER}),
@@ -228,8 +232,8 @@ def _probed(trip: Trip, breaker: Breaker, event: Event) -> Breaker:
 
 def _open(trip: Trip, failed: tuple[Failed, ...], since: datetime, times: int) -> Open:
     longer: int = 2 ** min(times - 1, 10)
-    wait = min(trip.first * longer, trip.longest)
     last = failed[-1]
+    wait = trip.daily if last.failure in trip.permanent else min(trip.first * longer, trip.longest)
     # The shortest: an account's limit is told to all of them, a limit of one's own names to that one alone.
     until = max(last.at + wait, min(one.at + _asked(trip, one) for one in failed))
     return Open(since, until, times, last.failure, last.at)

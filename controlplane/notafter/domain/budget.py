@@ -7,7 +7,7 @@ steadily, as Let's Encrypt does, this asks for no more than the CA would give.
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -67,11 +67,22 @@ class Allowed:
 
 @dataclass(frozen=True)
 class Wait:
-    """It may not be ordered before then, because of this limit."""
+    """It may not be ordered before then: a limit is reached, or the CA has said so."""
 
     until: datetime
-    limit: Limit
+    limit: Limit | None
     sentence: str
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """The CA has sent an order away: until then it takes no more of what counts like it."""
+
+    until: datetime
+    #: What that order was; a kind that the CA does not count is let through, unless it was of such a kind.
+    kind: OrderKind
+    #: The CA did not say which limit it was: what cannot wait is not held back on a guess.
+    guessed: bool = False
 
 
 _REPLACES = frozenset({OrderKind.REPLACES})
@@ -86,7 +97,8 @@ def _lets_encrypt(orders: int, domain: int, exact: int, failed: int) -> tuple[Li
         Limit("new orders per account", Key.ACCOUNT, orders, 3 * _HOUR, _RENEWALS),
         Limit("certificates per registered domain", Key.REGISTERED_DOMAIN, domain, _WEEK, _RENEWALS),
         Limit("certificates per exact set of names", Key.EXACT_SET, exact, _WEEK, _REPLACES),
-        Limit("failed authorisations per name", Key.FAILED_AUTHORISATION, failed, _HOUR, _REPLACES),
+        # The CA spares renewals here as well; a name that cannot be proved is not asked for more often.
+        Limit("failed authorisations per name", Key.FAILED_AUTHORISATION, failed, _HOUR),
     )
 
 
@@ -97,11 +109,51 @@ PUBLISHED: Mapping[str, tuple[Limit, ...]] = {
 }
 
 
-def limits_of(directory: str, configured: Mapping[str, tuple[Limit, ...]] | None = None) -> tuple[Limit, ...]:
-    """Return the limits of a CA: those that an operator has set, else the published ones, else none."""
-    if configured is not None and directory in configured:
-        return configured[directory]
-    return PUBLISHED.get(directory, ())
+#: What an operator's limit is called and in which time it counts, where the CA has published none.
+_SHAPES: Mapping[Key, Limit] = {
+    limit.key: replace(limit, spares=frozenset())
+    for limit in PUBLISHED["https://acme-v02.api.letsencrypt.org/directory"]
+}
+#: What an account that stands in for others may order, if its CA has published nothing: a CA that
+#: we hardly know is not asked for a whole fleet at once.
+_STANDING_IN = replace(_SHAPES[Key.ACCOUNT], spares=_RENEWALS)
+
+
+def limits_of(
+    directory: str,
+    wishes: Mapping[Key, int | None] | None = None,
+    *,
+    stands_in: bool = False,
+) -> tuple[Limit, ...]:
+    """Return the limits of an account: those that an operator has set (none: without), else the CA's own."""
+    usual = PUBLISHED.get(directory, (_STANDING_IN,) if stands_in else ())
+    found = {limit.key: limit for limit in usual}
+    for key, count in (wishes or {}).items():
+        if count is None:
+            found.pop(key, None)
+        else:
+            found[key] = replace(found.get(key, _SHAPES[key]), count=count)
+    return tuple(found[key] for key in Key if key in found)
+
+
+#: How CAs name the limit that was reached, in words of theirs: the first that fits.
+_NAMED: tuple[tuple[str, Key], ...] = (
+    ("exact set", Key.EXACT_SET),
+    ("exact-set", Key.EXACT_SET),
+    ("failed authori", Key.FAILED_AUTHORISATION),
+    ("authorization-failures", Key.FAILED_AUTHORISATION),
+    ("new orders", Key.ACCOUNT),
+    ("new-orders", Key.ACCOUNT),
+    ("registered domain", Key.REGISTERED_DOMAIN),
+    ("registered-domain", Key.REGISTERED_DOMAIN),
+    ("too many certificates", Key.REGISTERED_DOMAIN),
+)
+
+
+def limit_named(message: str) -> Key | None:
+    """Return which limit a CA speaks of when it sends an order away, if it says so."""
+    told = message.lower()
+    return next((key for words, key in _NAMED if words in told), None)
 
 
 def kind_of(names: Sequence[str], before: Sequence[str] | None, *, replaces: bool) -> OrderKind:
@@ -145,11 +197,22 @@ class Budget:
     limits: tuple[Limit, ...] = ()
     reserve: float = RESERVE
     ledger: Ledger = field(default_factory=Ledger)
+    sleeps: dict[tuple[Key, str], Sleep] = field(default_factory=dict)
 
     def answer(self, order: Order, now: datetime, *, urgent: bool = False) -> Allowed | Wait:
         """Say whether an order may be made now; else the wait that ends last."""
         waits = [wait for limit in self.limits for wait in self._waits(limit, order, now, urgent=urgent)]
+        waits += self._asleep(order, now, urgent=urgent)
         return max(waits, key=lambda wait: wait.until) if waits else Allowed()
+
+    def sent_away(self, order: Order, until: datetime, named: Key | None) -> None:
+        """Note that the CA takes no more of this before then; of the whole account, if it named no limit."""
+        found = _subjects(named or Key.ACCOUNT, order, self.account)
+        if len(found) > 1:
+            return  # whose limit it was is not known: the certificate itself waits
+        place = named or Key.ACCOUNT, found[0]
+        if place not in self.sleeps or self.sleeps[place].until < until:
+            self.sleeps[place] = Sleep(until, order.kind, guessed=named is None)
 
     def ordered(self, order: Order, at: datetime) -> None:
         """Count an order that was made, and the certificate that may come of it."""
@@ -171,6 +234,18 @@ class Budget:
             if limit.key is Key.FAILED_AUTHORISATION:
                 self.ledger.note(limit, name.removeprefix("*."), at)
 
+    def _asleep(self, order: Order, now: datetime, *, urgent: bool) -> Iterator[Wait]:
+        for key in Key if self.sleeps else ():
+            for subject in _subjects(key, order, self.account):
+                sleep = self.sleeps.get((key, subject))
+                if sleep is None or sleep.until <= now or (sleep.guessed and urgent):
+                    continue
+                limit = next((one for one in self.limits if one.key is key), None)
+                spares = limit.spares if limit is not None and not sleep.guessed else frozenset()
+                if order.kind not in spares or sleep.kind in spares:
+                    told = f"{_short(subject)}, of which the CA takes no more until {_moment(sleep.until)}"
+                    yield Wait(sleep.until, limit, told)
+
     def _waits(self, limit: Limit, order: Order, now: datetime, *, urgent: bool) -> Iterator[Wait]:
         if order.kind in limit.spares:
             return
@@ -189,7 +264,11 @@ def ordinary(limit: Limit, reserve: float) -> int:
 
 def subjects(limit: Limit, order: Order, account: str) -> tuple[str, ...]:
     """Return what an order counts against: one thing, or several for a certificate with many names."""
-    match limit.key:
+    return _subjects(limit.key, order, account)
+
+
+def _subjects(key: Key, order: Order, account: str) -> tuple[str, ...]:
+    match key:
         case Key.ACCOUNT:
             return (account,)
         case Key.REGISTERED_DOMAIN:
@@ -202,11 +281,18 @@ def subjects(limit: Limit, order: Order, account: str) -> tuple[str, ...]:
 
 def _sentence(limit: Limit, subject: str, spent: int, most: int, until: datetime) -> str:
     kept = f", {limit.count - most} are kept for emergencies" if most < limit.count else ""
-    shown = subject if len(subject) <= 100 else subject[:97] + "..."  # noqa: PLR2004 -- what fits a line
     return (
         f"the CA's limit of {limit.count} {limit.name} in {_span(limit.span)}: "
-        f"{shown} has had {spent}{kept}; again at {until:%Y-%m-%d %H:%M:%S} UTC"
+        f"{_short(subject)} has had {spent}{kept}; again at {_moment(until)}"
     )
+
+
+def _short(subject: str) -> str:
+    return subject if len(subject) <= 100 else subject[:97] + "..."  # noqa: PLR2004 -- what fits a line
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _span(span: timedelta) -> str:

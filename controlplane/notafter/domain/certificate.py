@@ -1,11 +1,14 @@
 """A certificate: the wish that these names be covered, by this CA, proved this way."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from typing_extensions import override
+
 from notafter.domain.errors import InvalidInput
-from notafter.domain.names import dns_provider
+from notafter.domain.names import dns_name, dns_provider, is_address
 from notafter.domain.version import Version
 
 
@@ -24,6 +27,8 @@ class ChallengeType(StrEnum):
 
     DNS_01 = "dns-01"
     HTTP_01 = "http-01"
+    #: By a certificate of its own in a handshake (RFC 8737).
+    TLS_ALPN_01 = "tls-alpn-01"
 
 
 class HttpMode(StrEnum):
@@ -33,6 +38,8 @@ class HttpMode(StrEnum):
     STATELESS = "stateless"
     #: A file below a directory of the issuer host.
     WEBROOT = "webroot"
+    #: acme.sh itself, on the issuer host: the names must lead there.
+    STANDALONE = "standalone"
 
 
 class Health(StrEnum):
@@ -55,32 +62,82 @@ class Challenge:
     provider: str | None = None
     mode: HttpMode | None = None
     webroot: str | None = None
+    #: Where the issuer listens, if something before it sends the CA's connections there.
+    port: int | None = None
+    #: The name below which the records are set instead: every name's CNAME leads to
+    #: `_acme-challenge.` before it, or to the domain alias itself.
+    alias: str | None = None
+    domain_alias: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a challenge that lacks what its type needs."""
+        """Refuse a challenge that lacks what its type needs, or has what belongs to another."""
         if self.type is ChallengeType.DNS_01:
-            if self.provider is None:
-                raise InvalidInput("a dns-01 challenge needs a DNS provider")
-            dns_provider(self.provider)
-        elif self.mode is None:
-            raise InvalidInput("an http-01 challenge needs a mode: stateless or webroot")
-        elif self.mode is HttpMode.WEBROOT and not (self.webroot or "").startswith("/"):
-            raise InvalidInput("the http-01 mode webroot needs an absolute path")
+            self._check_dns()
+        elif self.type is ChallengeType.HTTP_01:
+            self._check_http()
+        for option, fits in _FITS.items():
+            if getattr(self, option) is not None and not fits(self):
+                raise InvalidInput(f"the challenge {self} has no {option.replace('_', ' ')}")
 
-    def can_prove(self, names: tuple[str, ...]) -> bool:
-        """Tell whether all names can be proved so: a wildcard needs dns-01 (RFC 8555 §7.1.3)."""
-        wildcard = any(name.startswith("*.") for name in names)
-        return self.type is ChallengeType.DNS_01 or not wildcard
+    @override
+    def __str__(self) -> str:
+        """Name it as people do."""
+        return f"{self.type} {self.mode}" if self.mode else str(self.type)
 
-    def as_plan(self) -> dict[str, str]:
+    @property
+    def at_issuer(self) -> bool:
+        """Tell whether the issuer itself answers the CA, so that the names must lead to it."""
+        return self.type is ChallengeType.TLS_ALPN_01 or self.mode is HttpMode.STANDALONE
+
+    def why_not(self, names: tuple[str, ...]) -> str | None:
+        """Say which of the names cannot be proved so, and by what it can; none if all can."""
+        for name in names:
+            if name.startswith("*.") and self.type is not ChallengeType.DNS_01:  # RFC 8555 §7.1.3
+                return f"{name} is a wildcard, which only dns-01 can prove"
+            if is_address(name) and self.type is ChallengeType.DNS_01:  # RFC 8738 §7
+                return f"{name} is an address, which dns-01 cannot prove: http-01 and tls-alpn-01 can"
+        return None
+
+    def as_plan(self) -> dict[str, str | int]:
         """Return the shape of the contract with the playbooks."""
         pairs = {
             "type": self.type.value,
             "provider": self.provider,
             "mode": self.mode.value if self.mode else None,
             "webroot": self.webroot,
+            "port": self.port,
+            "alias": self.alias,
+            "domain_alias": self.domain_alias,
         }
         return {key: value for key, value in pairs.items() if value is not None}
+
+    def _check_dns(self) -> None:
+        if self.provider is None:
+            raise InvalidInput("a dns-01 challenge needs a DNS provider")
+        dns_provider(self.provider)
+        if self.alias is not None and self.domain_alias is not None:
+            raise InvalidInput("a dns-01 challenge has an alias or a domain alias, not both")
+        for alias in (self.alias, self.domain_alias):
+            # A record's name may begin with an underscore, as no host's may.
+            if alias is not None and dns_name(alias.replace("_", "x")) != alias.replace("_", "x"):
+                raise InvalidInput(f"{alias!r} is no alias: write it in lower case, without a final dot")
+
+    def _check_http(self) -> None:
+        if self.mode is None:
+            raise InvalidInput(f"an http-01 challenge needs a mode: one of {', '.join(HttpMode)}")
+        if self.mode is HttpMode.WEBROOT and not (self.webroot or "").startswith("/"):
+            raise InvalidInput("the http-01 mode webroot needs an absolute path")
+
+
+#: Which challenges an option belongs to.
+_FITS: Mapping[str, Callable[[Challenge], bool]] = {
+    "provider": lambda one: one.type is ChallengeType.DNS_01,
+    "mode": lambda one: one.type is ChallengeType.HTTP_01,
+    "webroot": lambda one: one.mode is HttpMode.WEBROOT,
+    "port": lambda one: one.at_issuer,
+    "alias": lambda one: one.type is ChallengeType.DNS_01,
+    "domain_alias": lambda one: one.type is ChallengeType.DNS_01,
+}
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,8 @@ def why_deploy(facts: DeploymentFacts, now: datetime) -> Decision:  # noqa: PLR0
         return _no(ReasonCode.ABSENT, "the last scan no longer found this place")
     if facts.wanted is None or not facts.wanted.has_key:
         return _no(ReasonCode.NO_KEY, "nothing was issued yet that could be deployed")
+    if facts.wanted.revoked_at is not None:
+        return _no(ReasonCode.REVOKED, "the newest version was revoked: another one comes first")
     if not facts.behind:
         return _no(ReasonCode.IN_SYNC, "the newest version is in place")
     if facts.in_progress:

@@ -13,6 +13,8 @@ class JobKind(StrEnum):
     RENEW = "renew"
     DEPLOY = "deploy"
     VERIFY = "verify"
+    #: The CA takes a certificate back (RFC 8555 §7.6).
+    REVOKE = "revoke"
     #: Somebody else ran a playbook and told of it: recorded when it has ended, never queued.
     REPORT = "report"
 
@@ -41,6 +43,8 @@ class ItemState(StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    #: The CA asked to wait: no attempt, and counted as none.
+    DEFERRED = "deferred"
     #: Not tried, because something before it failed.
     SKIPPED = "skipped"
     CANCELLED = "cancelled"

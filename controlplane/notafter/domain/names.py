@@ -1,5 +1,6 @@
 """Which names are names: what may stand in a certificate, and what may stand in an inventory."""
 
+import ipaddress
 import re
 from collections.abc import Iterable
 
@@ -11,6 +12,8 @@ _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _INVENTORY = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9._-]{0,252}")
 _PROVIDER = re.compile(r"dns_[a-z0-9_]{1,60}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+#: What a shell would read as more than a text is left out: acme.sh keeps the name in a file that it sources.
+_CHAIN = re.compile(r"[A-Za-z0-9 ._()/:,&+-]{1,200}")
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _MAX_NAME = 253
 _MAX_NAMES = 100
@@ -36,9 +39,33 @@ def dns_name(text: str) -> str:
     return ascii_name
 
 
+def is_address(name: str) -> bool:
+    """Tell whether a name is an IP address, which a certificate can be for as well (RFC 8738)."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def address(text: str) -> str:
+    """Return an IP address in its canonical form (RFC 5952); one with a zone is of one link only."""
+    found = ipaddress.ip_address(text.strip())
+    if isinstance(found, ipaddress.IPv6Address) and found.scope_id is not None:
+        raise InvalidName(f"{_shown(text)} has a zone: no certificate can be for it")
+    if found.is_unspecified or found.is_multicast:
+        raise InvalidName(f"{_shown(text)} is no address of one host")
+    return str(found)
+
+
+def certificate_name(text: str) -> str:
+    """Return a name as it goes into a certificate: a host name, or an IP address."""
+    return address(text) if is_address(text.strip()) else dns_name(text)
+
+
 def certificate_names(texts: Iterable[str]) -> tuple[str, ...]:
     """Return the names of one certificate, each once, the first one first."""
-    names = tuple(dict.fromkeys(dns_name(text) for text in texts))
+    names = tuple(dict.fromkeys(certificate_name(text) for text in texts))
     if not names:
         raise InvalidName("a certificate needs at least one name")
     if len(names) > _MAX_NAMES:
@@ -61,6 +88,13 @@ def dns_provider(text: str) -> str:
     if not _PROVIDER.fullmatch(text):
         raise InvalidName(f"{_shown(text)} is no DNS provider: they are named like dns_knot")
     return text
+
+
+def chain_name(text: str) -> str:
+    """Return the common name of an issuer if it can be asked for, such as `ISRG Root X1`."""
+    if not _CHAIN.fullmatch(text.strip()):
+        raise InvalidName(f"{_shown(text)} is no issuer's name that can be asked for")
+    return text.strip()
 
 
 def variable_name(text: str) -> str:

@@ -46,6 +46,16 @@ class IssueFailed:
 
 
 @dataclass(frozen=True)
+class Revoked:
+    """The CA has taken a certificate back, now or before."""
+
+    host: str
+    fingerprint: str
+    already: bool
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
 class DeployResult:
     """How one deployment ended."""
 
@@ -166,4 +176,4 @@ class HostFailed:
     message: str
 
 
-Outcome = Issued | IssueFailed | Deployed | Scanned | Probed | HostFailed
+Outcome = Issued | IssueFailed | Revoked | Deployed | Scanned | Probed | HostFailed

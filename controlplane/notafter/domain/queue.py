@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from notafter.domain.breaker import CA, Began, Breaker, Closed, Shut, Trip, after, gate
 from notafter.domain.budget import RESERVE, Budget, Order, Wait
 from notafter.domain.certificate import RenewalFacts
+from notafter.domain.outcome import FailureClass
 from notafter.domain.reason import Reason, ReasonCode
 from notafter.domain.renewal import SHORT_LIFE, hurries
 from notafter.domain.version import Version
@@ -24,6 +25,17 @@ URGENT = frozenset(
         ReasonCode.EXPIRED,
         ReasonCode.EMERGENCY,
         ReasonCode.CA_HURRIES,
+    },
+)
+#: Failures for which another CA may do better.
+ITS_CAS = frozenset(
+    {
+        FailureClass.CA_UNAVAILABLE,
+        FailureClass.RATE_LIMITED,
+        FailureClass.ACCOUNT,
+        FailureClass.CAA,
+        FailureClass.REJECTED_IDENTIFIER,
+        FailureClass.WRONG_CERTIFICATE,
     },
 )
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -103,6 +115,8 @@ class Means:
     free: int = 0
     room: int = 0
     reserve: float = RESERVE
+    #: How often an account's CA has failed a certificate since it was last issued: (account, key) → times.
+    setbacks: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def fits(self, *, urgent: bool) -> bool:
         """Tell whether there is room for one more."""
@@ -130,12 +144,26 @@ def second_account_at(version: Version | None) -> datetime:
     """Return from when on another CA may be used: the last quarter, of a short life the last three eighths.
 
     With an old account there is no `replaces`, and to the new CA all names are new: not a thing for
-    every hiccup. A short life has no time for two CAs in turn.
+    every hiccup. A short life has no time for two CAs in turn, and what was revoked has none at all.
     """
     if version is None:
         return _NEVER
+    if version.revoked_at is not None:
+        return version.revoked_at
     share = 3 / 8 if version.life < SHORT_LIFE else 1 / 4
     return version.not_after - version.life * share
+
+
+def elsewhere_at(
+    version: Version | None, setbacks: Sequence[int], used: int, now: datetime
+) -> datetime | None:
+    """Return when another account may be tried than the one that failed; none if each has failed as often.
+
+    `setbacks` are those of the accounts in their order, `used` is the place of the one that failed.
+    """
+    if version is None or min(setbacks) >= setbacks[used]:
+        return None
+    return max(now + min(_SHORTEST, version.life / 24), second_account_at(version))
 
 
 def candidate(facts: RenewalFacts, reason: Reason, key: str, ways: Sequence[Way]) -> Candidate:
@@ -157,19 +185,31 @@ def choose(candidates: Iterable[Candidate], means: Means, now: datetime) -> Chos
         if isinstance(found, Left):
             left.append(found)
             continue
-        _spend(one, found, means, now)
-        taken.append(Taken(one.key, found.account, one.reason))
+        _spend(one, found.way, means, now)
+        taken.append(Taken(one.key, found.way.account, found.reason))
     return Chosen(tuple(taken), tuple(left))
 
 
-def way(one: Candidate, means: Means, now: datetime) -> Way | Left:
-    """Return the first way that is open, the later ones only near the deadline; spends nothing."""
+@dataclass(frozen=True)
+class Ready:
+    """A certificate could be ordered now, this way; the reason also says why not with its first account."""
+
+    way: Way
+    reason: Reason
+
+
+def way(one: Candidate, means: Means, now: datetime) -> Ready | Left:
+    """Return the way that is open; spends nothing.
+
+    Near the deadline it may be another account than the first: the one whose CA has failed the
+    certificate least often, of several the preferred one.
+    """
     near = one.second_at <= now
     refusals: list[Left] = []
-    for each in one.ways if near else one.ways[:1]:
+    for each in sorted(one.ways, key=lambda by: _setbacks(one, by, means)) if near else one.ways[:1]:
         refusal = _refusal(one, each, means, now)
         if refusal is None:
-            return each
+            return Ready(each, _reason(one, each, means, now))
         refusals.append(refusal)
     if not refusals:
         return Left(one.key, Reason(ReasonCode.NO_ACCOUNT, "it has no CA account"))
@@ -178,6 +218,20 @@ def way(one: Candidate, means: Means, now: datetime) -> Way | Left:
     if len(one.ways) > 1 and not near:
         times.append(one.second_at)
     return Left(one.key, first.reason, min(times, default=None))
+
+
+def _setbacks(one: Candidate, by: Way, means: Means) -> int:
+    return means.setbacks.get((by.account, one.key), 0)
+
+
+def _reason(one: Candidate, by: Way, means: Means, now: datetime) -> Reason:
+    first = one.ways[0]
+    if by is first:
+        return one.reason
+    refusal = _refusal(one, first, means, now)
+    times = _setbacks(one, first, means)
+    why = f"{first.account} has failed it {times} times" if refusal is None else refusal.reason.sentence
+    return Reason(one.reason.code, f"{one.reason.sentence}; with {by.account}, because {why}")
 
 
 def _refusal(one: Candidate, by: Way, means: Means, now: datetime) -> Left | None:

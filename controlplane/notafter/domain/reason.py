@@ -12,6 +12,7 @@ class ReasonCode(StrEnum):
     PAUSED = "paused"
     IN_PROGRESS = "in_progress"
     BACKING_OFF = "backing_off"
+    DEFERRED = "deferred"
     NO_VERSION = "no_version"
     REVOKED = "revoked"
     EXPIRED = "expired"

@@ -107,7 +107,13 @@ def next_renewal(facts: RenewalFacts) -> datetime | None:
     """Return the moment that the store's index is asked for; none while nothing is scheduled."""
     if facts.version is None:
         return facts.wanted_at
-    moments = [renew_at(facts.version, facts.renew_before), facts.first_renewal_at, facts.wanted_at]
+    version = facts.version
+    moments = [
+        renew_at(version, facts.renew_before),
+        facts.first_renewal_at,
+        facts.wanted_at,
+        version.revoked_at,
+    ]
     return min(moment for moment in moments if moment is not None)
 
 
@@ -136,6 +142,9 @@ def _in_progress(facts: RenewalFacts, _now: datetime) -> Decision | None:
 def _backing_off(facts: RenewalFacts, now: datetime) -> Decision | None:
     if facts.next_attempt_at is None or facts.next_attempt_at <= now:
         return None
+    if not facts.failures:
+        sentence = f"put off by its CA ({facts.last_problem}), tried again at {_at(facts.next_attempt_at)}"
+        return _wait(ReasonCode.DEFERRED, sentence, facts.next_attempt_at)
     sentence = f"failed {facts.failures} times, tried again at {_at(facts.next_attempt_at)}"
     return _wait(ReasonCode.BACKING_OFF, sentence, facts.next_attempt_at)
 

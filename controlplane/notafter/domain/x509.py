@@ -82,13 +82,14 @@ def _leaf(certificate: x509.Certificate) -> Leaf:
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
-    """Return the dNSNames; the common name only where there are none (RFC 9525 §2)."""
+    """Return the dNSNames and then the addresses; the common name only where there are none (RFC 9525 §2)."""
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
         common = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
         return tuple(str(attribute.value) for attribute in common[:1])
-    return tuple(extension.value.get_values_for_type(x509.DNSName))
+    addresses = extension.value.get_values_for_type(x509.IPAddress)
+    return (*extension.value.get_values_for_type(x509.DNSName), *(str(one) for one in addresses))
 
 
 def _authority_key_id(certificate: x509.Certificate) -> str | None:

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 
 from notafter.domain.certificate import Challenge, ChallengeType, KeyType
 from notafter.domain.errors import Conflict, InvalidInput
-from notafter.domain.names import certificate_names, inventory_name
+from notafter.domain.names import certificate_names, chain_name, inventory_name
 from notafter.domain.renewal import first_renewal_at, next_renewal
 from notafter.domain.rollout import DEFAULT_POLICY, WavePolicy
 from notafter.store import accounts, certificates, versions
 from notafter.store.database import Session
-from notafter.store.tables import AccountRow, CertificateRow, CredentialRow
+from notafter.store.tables import AccountRow, AlternativeRow, CertificateRow, CredentialRow
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class Terms:
     issuer_host: str | None = None
     renew_before: timedelta | None = None
     rollout: WavePolicy = DEFAULT_POLICY
+    #: Accounts at other CAs, for when the first one's does not issue in time: the preferred one first.
+    alternatives: tuple[str, ...] = ()
+    preferred_chain: str | None = None
+    minimum_validity: timedelta | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,12 @@ def _adopt(session: Session, row: CertificateRow, terms: Terms, now: datetime) -
     row.waves = list(terms.rollout.waves)
     row.max_fail_percentage = terms.rollout.max_fail_percentage
     row.renew_before_seconds = int(terms.renew_before.total_seconds()) if terms.renew_before else None
+    row.preferred_chain = chain_name(terms.preferred_chain) if terms.preferred_chain else None
+    row.minimum_validity_seconds = (
+        int(terms.minimum_validity.total_seconds()) if terms.minimum_validity else None
+    )
+    _choose_alternatives(session, row, account, terms)
+    row.next_attempt_at = None  # what failed on other terms is tried on these at once
     if row.adopted_at is None:
         row.adopted_at = now
         _spread(row, terms, now)
@@ -99,12 +109,36 @@ def _spread(row: CertificateRow, terms: Terms, now: datetime) -> None:
 
 def _provable(row: CertificateRow, terms: Terms) -> tuple[str, ...]:
     names = certificate_names([str(name) for name in row.names])
-    if not terms.challenge.can_prove(names):
-        wildcard = next(name for name in names if name.startswith("*."))
-        raise InvalidInput(f"{row.key}: {wildcard} is a wildcard, which only dns-01 can prove")
+    why_not = terms.challenge.why_not(names)
+    if why_not is not None:
+        raise InvalidInput(f"{row.key}: {why_not}")
+    if terms.challenge.at_issuer and terms.issuer_host is None:
+        raise InvalidInput(
+            f"with {terms.challenge} the issuer itself answers the CA: name the issuer host that"
+            f" {names[0]} leads to",
+        )
     if not any(place.absent_since is None for place in row.deployments):
         raise Conflict(f"{row.key} serves nowhere")
     return names
+
+
+def _choose_alternatives(session: Session, row: CertificateRow, account: AccountRow, terms: Terms) -> None:
+    """Put the other accounts on record; each is at a CA of its own, else it would fail with the first."""
+    chosen = {account.directory: account.name}
+    others = []
+    for name in terms.alternatives:
+        other = accounts.by_name(session, name)
+        if other.directory in chosen:
+            raise InvalidInput(
+                f"{name!r} is at the same CA as {chosen[other.directory]!r}: it is no alternative"
+            )
+        chosen[other.directory] = name
+        others.append(other)
+    row.alternatives.clear()
+    session.flush()
+    row.alternatives.extend(
+        AlternativeRow(position=position, account_id=other.id) for position, other in enumerate(others, 1)
+    )
 
 
 def _key_type(row: CertificateRow, terms: Terms) -> KeyType:

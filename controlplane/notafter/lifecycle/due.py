@@ -7,14 +7,22 @@ from typing import TypeVar
 
 from notafter.domain.deployment import why_deploy
 from notafter.domain.job import JobKind
-from notafter.domain.queue import Means, choose
+from notafter.domain.queue import Means, Taken, choose
 from notafter.domain.reason import Reason, ReasonCode
 from notafter.domain.renewal import why_due
 from notafter.domain.server import next_scan
+from notafter.failpoint import failpoint
 from notafter.lifecycle import ordering
-from notafter.store import certificates, deployments, items, jobs, servers
+from notafter.store import certificates, deployments, items, jobs, revocations, servers
 from notafter.store.database import Database, Session
-from notafter.store.tables import CertificateRow, DeploymentRow, JobRow, ServerRow
+from notafter.store.tables import (
+    AccountRow,
+    CertificateRow,
+    DeploymentRow,
+    JobRow,
+    RevocationRow,
+    ServerRow,
+)
 
 SCHEDULER = "scheduler"
 _T = TypeVar("_T")
@@ -41,14 +49,21 @@ def tick(database: Database, now: datetime, limits: Limits) -> list[int]:
         if jobs.ready(session):
             return []  # every worker is busy: what is due waits here, and becomes one job later
         made = [*_renewals(session, now, limits, means)] if means is not None else []
+        made += _revocations(session, now, limits)
         made += _deploys(session, now, limits)
         made += _scans(session, now, limits)
-        return [job.id for job in made]
+        numbers = [job.id for job in made]
+        failpoint("due.uncommitted")
+    failpoint("due.committed")
+    return numbers
 
 
-def renew_items(session: Session, job: JobRow, row: CertificateRow, reason: Reason) -> None:
-    """Make a certificate and the places where it serves items of a job."""
-    items.add_certificate(session, job, row, reason.sentence, ordering.kind(row))
+def renew_items(
+    session: Session, job: JobRow, row: CertificateRow, reason: Reason, account: AccountRow
+) -> None:
+    """Make a certificate and the places where it serves items of a job; this account issues it."""
+    kind = ordering.kind(session, row, account)
+    items.add_certificate(session, job, row, reason.sentence, kind, account.id)
     for place in row.deployments:
         if (
             place.adopted_at is not None
@@ -63,6 +78,7 @@ def _anything(session: Session, now: datetime, limits: Limits) -> bool:
     return bool(
         certificates.due(session, now)
         or any(why_deploy(facts, now).due for _, facts in deployments.candidates(session, now))
+        or any(not certificates.busy(session, wish.certificate) for wish in revocations.due(session, now))
         or servers.wanting_scan(session, now)
         or _inventory_due(session, now, limits)
         or _scans_due(session, now, limits),
@@ -76,14 +92,18 @@ def _means(session: Session, now: datetime, limits: Limits) -> Means | None:
 
 
 def _renewals(session: Session, now: datetime, limits: Limits, means: Means) -> Iterator[JobRow]:
-    for batch in _batches(_orderable(session, now, means), limits.certificates_per_job):
-        job = jobs.add(session, JobKind.RENEW, _summary(batch), SCHEDULER, now)
-        for row, reason in batch:
-            renew_items(session, job, row, reason)
+    rows, orderable = _orderable(session, now, means)
+    for batch in _batches(orderable, limits.certificates_per_job):
+        job = jobs.add(session, JobKind.RENEW, _summary([one.reason for one in batch]), SCHEDULER, now)
+        for one in batch:
+            row = rows[one.key]
+            renew_items(session, job, row, one.reason, ordering.account_of(row, one.account))
         yield job
 
 
-def _orderable(session: Session, now: datetime, means: Means) -> list[tuple[CertificateRow, Reason]]:
+def _orderable(
+    session: Session, now: datetime, means: Means
+) -> tuple[Mapping[str, CertificateRow], Sequence[Taken]]:
     """Return what is due and may be ordered, the most pressing first; what waits says why when asked."""
     rows: dict[str, CertificateRow] = {}
     candidates = []
@@ -92,7 +112,20 @@ def _orderable(session: Session, now: datetime, means: Means) -> list[tuple[Cert
         if decision.due:
             rows[row.key] = row
             candidates.append(ordering.candidate(session, row, decision.reason))
-    return [(rows[taken.key], taken.reason) for taken in choose(candidates, means, now).taken]
+    return rows, choose(candidates, means, now).taken
+
+
+def _revocations(session: Session, now: datetime, limits: Limits) -> Iterator[JobRow]:
+    """Try again what was asked for and is not done; of one certificate one version at a time."""
+    wanted: dict[int, RevocationRow] = {}
+    for wish in revocations.due(session, now):
+        if not certificates.busy(session, wish.certificate):
+            wanted.setdefault(wish.certificate_id, wish)
+    for batch in _batches(list(wanted.values()), limits.certificates_per_job):
+        job = jobs.add(session, JobKind.REVOKE, ReasonCode.REQUESTED, SCHEDULER, now)
+        for wish in batch:
+            items.add_revocation(session, job, wish)
+        yield job
 
 
 def _deploys(session: Session, now: datetime, limits: Limits) -> Iterator[JobRow]:
@@ -101,7 +134,7 @@ def _deploys(session: Session, now: datetime, limits: Limits) -> Iterator[JobRow
     free = _free(session, rows, lambda row: {row.server_id})
     due = [(row, decisions[row].reason) for row in free]
     for batch in _whole(due, limits.deployments_per_job):
-        job = jobs.add(session, JobKind.DEPLOY, _summary(batch), SCHEDULER, now)
+        job = jobs.add(session, JobKind.DEPLOY, _summary([reason for _, reason in batch]), SCHEDULER, now)
         for row, reason in batch:
             items.add_deployment(session, job, row, reason.sentence)
         yield job
@@ -168,9 +201,9 @@ def _inventory_due(session: Session, now: datetime, limits: Limits) -> bool:
     return last + limits.scan_interval <= now
 
 
-def _summary(batch: Sequence[tuple[object, Reason]]) -> str:
+def _summary(reasons: Sequence[Reason]) -> str:
     """Say in one line why a job is there."""
-    codes = dict.fromkeys(reason.code for _, reason in batch)
+    codes = dict.fromkeys(reason.code for reason in reasons)
     return ", ".join(str(code) for code in codes)
 
 

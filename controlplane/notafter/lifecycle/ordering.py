@@ -1,24 +1,25 @@
 """What there is to order with: budgets and breakers of the CA accounts, from the renewals on record."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from notafter.domain import breaker
 from notafter.domain.breaker import LONGEST_RETRY_AFTER, Event, Trip
-from notafter.domain.budget import Budget, Order, OrderKind, kind_of, limits_of
+from notafter.domain.budget import Budget, Key, Limit, Order, OrderKind, kind_of, limits_of
 from notafter.domain.certificate import RenewalFacts
 from notafter.domain.deployment import Decision
+from notafter.domain.errors import Conflict
 from notafter.domain.job import OPEN_ITEM_STATES, ItemState
 from notafter.domain.outcome import FailureClass
-from notafter.domain.queue import Candidate, Left, Means, Way, way
+from notafter.domain.queue import ITS_CAS, Candidate, Left, Means, Way, way
 from notafter.domain.queue import candidate as candidate_of
 from notafter.domain.reason import Reason
 from notafter.domain.registered import registered_domain
 from notafter.domain.renewal import why_due
 from notafter.lifecycle.planning import replaces
-from notafter.store import accounts, certificates, items
+from notafter.store import accounts, certificates, items, versions
 from notafter.store.database import Session
 from notafter.store.items import Renewed
 from notafter.store.tables import AccountRow, CertificateRow
@@ -46,6 +47,7 @@ def means(session: Session, now: datetime, free: int = 1) -> Means:
     """
     found = Means(free=free, room=free)
     rows = accounts.everyone(session)
+    standing_in = accounts.standing_in(session)
     by_account: defaultdict[int, list[Renewed]] = defaultdict(list)
     by_credential: defaultdict[int, list[Renewed]] = defaultdict(list)
     for one in items.renewed(session, {row.id: _since(row, now) for row in rows}):
@@ -53,8 +55,10 @@ def means(session: Session, now: datetime, free: int = 1) -> Means:
         if one.credential_id is not None:
             by_credential[one.credential_id].append(one)
     for row in rows:
-        found.budgets[_account(row)] = _budget(row, by_account[row.id])
+        own_limits = limits(row, stands_in=row.id in standing_in)
+        found.budgets[_account(row)] = _budget(row, own_limits, by_account[row.id])
         _break(found, _account(row), breaker.CA, by_account[row.id])
+    _count_setbacks(found, rows, by_account)
     for number, own in by_credential.items():
         _break(found, _credential(number), breaker.DNS_PROVIDER, own)
     return found
@@ -62,7 +66,44 @@ def means(session: Session, now: datetime, free: int = 1) -> Means:
 
 def candidate(session: Session, row: CertificateRow, reason: Reason) -> Candidate:
     """Return what the queue looks at of a certificate that is due."""
-    return candidate_of(certificates.facts(session, row), reason, row.key, _ways(row))
+    return candidate_of(certificates.facts(session, row), reason, row.key, _ways(session, row))
+
+
+def account_of(row: CertificateRow, name: str) -> AccountRow:
+    """Return the account of a certificate that the queue calls so."""
+    return next(account for account in accounts_of(row) if _account(account) == name)
+
+
+def accounts_of(row: CertificateRow) -> tuple[AccountRow, ...]:
+    """Return the accounts that may issue a certificate, the preferred one first."""
+    if row.account is None:
+        return ()
+    return (row.account, *(other.account for other in row.alternatives))
+
+
+def limits(row: AccountRow, *, stands_in: bool) -> tuple[Limit, ...]:
+    """Return the limits of an account."""
+    wishes = {Key(key): count for key, count in row.limits.items()}
+    return limits_of(row.directory, wishes, stands_in=stands_in)
+
+
+def limits_kept(session: Session, row: AccountRow) -> tuple[Limit, ...]:
+    """Return the limits that an account keeps, as things are."""
+    return limits(row, stands_in=row.id in accounts.standing_in(session))
+
+
+def account_for(
+    session: Session, row: CertificateRow, reason: Reason, now: datetime
+) -> tuple[AccountRow, Reason]:
+    """Return which account a person's wish goes to, whatever limits there are: the first, if none is open."""
+    if row.account is None:
+        raise Conflict(f"{row.key} has no CA account")
+    if not row.alternatives:
+        return row.account, reason
+    found = way(candidate(session, row, reason), means(session, now), now)
+    if isinstance(found, Left):
+        return row.account, reason
+    return account_of(row, found.way.account), found.reason
 
 
 @dataclass
@@ -80,33 +121,60 @@ class Outlook:
             return decision
         if self._means is None:
             self._means = means(self.session, self.now)
-        found = way(candidate_of(facts, decision.reason, row.key, _ways(row)), self._means, self.now)
+        ways = _ways(self.session, row)
+        found = way(candidate_of(facts, decision.reason, row.key, ways), self._means, self.now)
         if isinstance(found, Left):
             sentence = f"due ({decision.reason.sentence}), but {found.reason.sentence}"
             return Decision(due=False, reason=Reason(found.reason.code, sentence), at=found.at)
-        return decision
+        return Decision(due=True, reason=found.reason)
 
 
-def _ways(row: CertificateRow) -> tuple[Way, ...]:
-    """Return the one account that a certificate has so far, and what must work for it."""
-    if row.account is None:
-        return ()
-    breakers = [_account(row.account)]
-    if row.credential_id is not None:
-        breakers.append(_credential(row.credential_id))
-    return (Way(_account(row.account), Order(tuple(row.names), kind(row)), tuple(breakers)),)
+def _ways(session: Session, row: CertificateRow) -> tuple[Way, ...]:
+    """Return the accounts of a certificate, and what must work for each."""
+    provider = () if row.credential_id is None else (_credential(row.credential_id),)
+    return tuple(
+        Way(_account(one), Order(tuple(row.names), kind(session, row, one)), (_account(one), *provider))
+        for one in accounts_of(row)
+    )
 
 
-def kind(row: CertificateRow) -> OrderKind:
-    """Return what an order for a certificate is to its CA now."""
+def kind(session: Session, row: CertificateRow, account: AccountRow) -> OrderKind:
+    """Return what an order for a certificate is to this account's CA now."""
     current = row.current
-    before = current.names if current is not None and current.account_id == row.account_id else None
-    return kind_of(row.names, before, replaces=replaces(row) is not None)
+    if current is not None and current.account_id == account.id:
+        before: Sequence[str] | None = current.names
+    else:
+        before = versions.names_before(session, row.id, account.id)
+    return kind_of(row.names, before, replaces=replaces(row, account.id) is not None)
 
 
-def _budget(row: AccountRow, history: Sequence[Renewed]) -> Budget:
-    budget = Budget(_account(row), limits_of(row.directory))
+def _count_setbacks(
+    found: Means, rows: Sequence[AccountRow], by_account: Mapping[int, Sequence[Renewed]]
+) -> None:
+    """Note how often each CA has failed a certificate since it was last issued, by whichever of them."""
+    names = {row.id: _account(row) for row in rows}
+    history = sorted(
+        (one for some in by_account.values() for one in some),
+        key=lambda one: one.started_at or one.created_at,
+    )
+    for one in history:
+        key = f"crt-{one.certificate_id}"
+        if one.state is ItemState.SUCCEEDED:
+            for name in names.values():
+                found.setbacks.pop((name, key), None)
+        elif one.reason in ITS_CAS:
+            place = names[one.account_id], key
+            found.setbacks[place] = found.setbacks.get(place, 0) + 1
+
+
+def _budget(row: AccountRow, own_limits: tuple[Limit, ...], history: Sequence[Renewed]) -> Budget:
+    budget = Budget(_account(row), own_limits)
     unsure: dict[int, tuple[Order, datetime]] = {}
+    for one in history:
+        if one.reason == FailureClass.RATE_LIMITED and one.retry_after and one.finished_at:
+            asked = min(timedelta(seconds=one.retry_after), _patience(one.limited_by))
+            order = Order(one.names, one.kind or OrderKind.NEW)
+            budget.sent_away(order, one.finished_at + asked, one.limited_by)
     for one in history if budget.limits else ():
         at = one.finished_at or one.started_at or one.created_at
         order = Order(one.names, one.kind or OrderKind.NEW)
@@ -146,8 +214,13 @@ def _events(one: Renewed) -> Iterator[Event]:
 
 def _since(row: AccountRow, now: datetime) -> datetime:
     """Return from when on the renewals of an account say something about it."""
-    spans = (limit.span for limit in limits_of(row.directory))
+    spans = (limit.span for limit in limits(row, stands_in=True))
     return now - max(LONGEST_RETRY_AFTER, *spans, timedelta(0))
+
+
+def _patience(named: Key | None) -> timedelta:
+    """Return for how long a whole limit is left alone: on a guess not longer than a breaker would do it."""
+    return LONGEST_RETRY_AFTER if named is not None else breaker.CA.longest
 
 
 def _account(row: AccountRow) -> str:

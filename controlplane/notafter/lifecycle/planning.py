@@ -4,10 +4,18 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from notafter.domain.job import JobKind, Subject
-from notafter.runner.plan import Plain, Plan, PlannedCertificate, PlannedDeployment, PlannedSigning
-from notafter.store import certificates, deployments, items, jobs, requests, versions
+from notafter.runner.plan import (
+    Plain,
+    Plan,
+    PlannedAuthority,
+    PlannedCertificate,
+    PlannedDeployment,
+    PlannedRevocation,
+    PlannedSigning,
+)
+from notafter.store import certificates, deployments, items, jobs, requests, revocations, versions
 from notafter.store.database import Session
-from notafter.store.tables import CertificateRow, DeploymentRow, ItemRow, JobRow
+from notafter.store.tables import AccountRow, CertificateRow, DeploymentRow, ItemRow, JobRow
 
 
 def plan(session: Session, job_id: int, now: datetime) -> Plan:
@@ -46,16 +54,18 @@ def _certificates(
             and item.certificate_id == certificate_id
             and item.deployment is not None
         ]
-        found.append(_certificate(session, job, row, places, now))
+        own = [item for item in rows if item.subject is Subject.CERTIFICATE and item.certificate_id == row.id]
+        found.append(_certificate(session, job, row, places, now, own[0] if own else None))
     return found
 
 
-def _certificate(
+def _certificate(  # noqa: PLR0913, PLR0917 -- all that a certificate of a run is made of
     session: Session,
     job: JobRow,
     row: CertificateRow,
     places: list[DeploymentRow],
     now: datetime,
+    item: ItemRow | None,
 ) -> PlannedCertificate:
     renews = job.kind is JobKind.RENEW
     urgent = deployments.urgent_at(session, places)
@@ -66,8 +76,11 @@ def _certificate(
         key_type=row.key_type,
         deployments=tuple(_deployment(place, urgent[place.id], now) for place in places),
         rollout=deployments.waves(row),
-        signing=_signing(session, row) if renews else None,
-        fingerprint=current.fingerprint if current is not None and not renews else None,
+        signing=_signing(session, row, item) if renews and item is not None else None,
+        fingerprint=current.fingerprint if current is not None and places and not renews else None,
+        revocation=_revocation(session, row, item)
+        if job.kind is JobKind.REVOKE and item is not None
+        else None,
     )
 
 
@@ -83,22 +96,46 @@ def _deployment(row: DeploymentRow, urgent_at: datetime | None, now: datetime) -
     )
 
 
-def _signing(session: Session, row: CertificateRow) -> PlannedSigning | None:
+def _signing(session: Session, row: CertificateRow, item: ItemRow) -> PlannedSigning | None:
     request = requests.open_of(session, row.id)
-    if request is None or row.account is None:
+    if request is None or item.account is None:
         return None
+    first = item.account_id == row.account_id  # what only one CA offers is not asked of another one
     return PlannedSigning(
-        account=row.account.name,
-        directory=row.account.directory,
-        bundle_pem=row.account.bundle_pem,
-        email=row.account.email,
+        authority=_authority(item.account),
         challenge=_challenge(row),
-        thumbprint=row.account.thumbprint,
-        profile=row.profile,
+        thumbprint=item.account.thumbprint,
+        profile=row.profile if first else None,
+        preferred_chain=row.preferred_chain if first else None,
+        minimum_validity=row.minimum_validity_seconds,
         csr_pem=request.csr_pem,
         attempt=request.key,
-        replaces_pem=replaces(row),
+        replaces_pem=replaces(row, item.account.id),
         issuer=row.issuer_host,
+    )
+
+
+def _revocation(session: Session, row: CertificateRow, item: ItemRow) -> PlannedRevocation | None:
+    wish = revocations.of_item(session, item)
+    if wish is None:
+        return None
+    return PlannedRevocation(
+        authority=_authority(wish.account),
+        pem=wish.version.pem,
+        reason=wish.reason.value,
+        by=wish.by.value,
+        issuer=row.issuer_host,
+    )
+
+
+def _authority(row: AccountRow) -> PlannedAuthority:
+    return PlannedAuthority(
+        account=row.name,
+        directory=row.directory,
+        bundle_pem=row.bundle_pem,
+        root_pem=row.root_pem,
+        email=row.email,
+        eab_key_id=row.eab_key_id,
     )
 
 
@@ -110,12 +147,12 @@ def _challenge(row: CertificateRow) -> dict[str, Plain]:
     return challenge
 
 
-def replaces(row: CertificateRow) -> str | None:
+def replaces(row: CertificateRow, account_id: int) -> str | None:
     """Return the certificate that the new one replaces (RFC 9773 §5).
 
     Only one that the same account has issued, and only if it was not replaced before.
     """
     current = row.current
-    if current is None or current.account_id != row.account_id or current.replaced_by_id is not None:
+    if current is None or current.account_id != account_id or current.replaced_by_id is not None:
         return None
     return current.pem if versions.facts(current).has_key else None

@@ -1,17 +1,26 @@
 """A person's or a client's wish becomes the same jobs that the scheduler makes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from notafter.domain.errors import Conflict
+from notafter.domain.errors import Conflict, NotFound
 from notafter.domain.job import JobKind
 from notafter.domain.names import inventory_name
 from notafter.domain.reason import Reason, ReasonCode
+from notafter.domain.revocation import (
+    RevocationBy,
+    RevocationFacts,
+    RevocationReason,
+    why_never,
+    why_not_yet,
+)
+from notafter.lifecycle import ordering
 from notafter.lifecycle.adopt import schedule
 from notafter.lifecycle.due import renew_items
-from notafter.store import certificates, deployments, items, jobs, servers
+from notafter.store import certificates, deployments, items, jobs, revocations, servers, versions
 from notafter.store.database import Session
-from notafter.store.tables import CertificateRow, JobRow
+from notafter.store.tables import CertificateRow, JobRow, RevocationRow, VersionRow
 
 
 def scan(session: Session, names: Sequence[str], by: str, now: datetime) -> JobRow:
@@ -44,13 +53,16 @@ def renew(session: Session, ids: Sequence[int], by: str, now: datetime) -> JobRo
     idle = [row for row in rows if not certificates.busy(session, row)]
     if not idle:
         busy = items.open_certificate(session, rows[0].id)
-        if busy is not None:
+        if busy is not None and busy.job.kind is JobKind.RENEW:
             return busy.job
+        raise Conflict(f"a version of {rows[0].key} is being revoked: ask again when that job has ended")
     job = jobs.add(session, JobKind.RENEW, ReasonCode.REQUESTED, by, now)
     for row in idle:
         row.wanted_at, row.wanted_by = now, by
         schedule(session, row)
-        renew_items(session, job, row, Reason(ReasonCode.REQUESTED, f"asked for by {by}"))
+        reason = Reason(ReasonCode.REQUESTED, f"asked for by {by}")
+        account, reason = ordering.account_for(session, row, reason, now)
+        renew_items(session, job, row, reason, account)
     return job
 
 
@@ -72,6 +84,78 @@ def verify(session: Session, ids: Sequence[int], by: str, now: datetime) -> JobR
     for place in places:
         items.add_deployment(session, job, place, f"asked for by {by}")
     return job
+
+
+@dataclass(frozen=True)
+class RevocationWish:
+    """Which version is to be taken back, and why; the fingerprint is the confirmation."""
+
+    certificate_id: int
+    fingerprint: str
+    reason: RevocationReason
+    by: RevocationBy = RevocationBy.ACCOUNT
+    force_because: str | None = None
+
+
+def revoke(session: Session, wish: RevocationWish, who: str, now: datetime) -> RevocationRow:
+    """Ask the CA to take a version back; a job does it as soon as no other is at the certificate.
+
+    Refused while it is what serves, unless a person says why it must be. Asking again is the same wish.
+    """
+    row = certificates.get(session, wish.certificate_id)
+    version = versions.by_fingerprint(session, wish.fingerprint)
+    if version is None or version.certificate_id != row.id:
+        raise NotFound(f"{row.key} has no version {wish.fingerprint}: look at `notafter versions {row.id}`")
+    asked = revocations.of_version(session, version.id)
+    if asked is not None:
+        return asked
+    account_id = version.account_id or row.account_id
+    _check_revocation(session, row, version, wish, account_id, now)
+    asked = revocations.add(
+        session,
+        RevocationRow(
+            version_id=version.id,
+            certificate_id=row.id,
+            account_id=account_id,
+            reason=wish.reason,
+            by=wish.by,
+            forced_because=wish.force_because,
+            asked_by=who,
+            asked_at=now,
+        ),
+    )
+    if not certificates.busy(session, row):
+        job = jobs.add(session, JobKind.REVOKE, ReasonCode.REQUESTED, who, now)
+        items.add_revocation(session, job, asked)
+    return asked
+
+
+def _check_revocation(  # noqa: PLR0913, PLR0917 -- all that the rule looks at
+    session: Session,
+    row: CertificateRow,
+    version: VersionRow,
+    wish: RevocationWish,
+    account_id: int | None,
+    now: datetime,
+) -> None:
+    facts = RevocationFacts(
+        key=row.key,
+        fingerprint=version.fingerprint,
+        by=wish.by,
+        serves_at=tuple(deployments.serving(session, version.fingerprint)),
+        wanted=row.current_version_id == version.id
+        and any(place.adopted_at and place.absent_since is None for place in row.deployments),
+        revoked=version.revoked_at is not None,
+        expired=version.not_after <= now,
+        has_key=version.sealed_key is not None,
+        account=str(account_id) if account_id is not None else None,
+    )
+    never = why_never(facts)
+    if never is not None:
+        raise Conflict(never)
+    not_yet = why_not_yet(facts)
+    if not_yet is not None and not wish.force_because:
+        raise Conflict(not_yet)
 
 
 def _fleet_scan(session: Session, by: str, now: datetime) -> JobRow:

@@ -7,13 +7,13 @@ from notafter.custody import keys
 from notafter.custody.custodian import Place
 from notafter.domain.certificate import KeyType
 from notafter.domain.errors import Conflict
-from notafter.domain.job import Subject
+from notafter.domain.job import JobKind, Subject
 from notafter.failpoint import failpoint
 from notafter.lifecycle.record import Desk
 from notafter.store import certificates, items, jobs, requests
 from notafter.store.database import Session
 from notafter.store.jobs import Claim
-from notafter.store.tables import CertificateRow, RequestRow
+from notafter.store.tables import CertificateRow, ItemRow, RequestRow
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class _Wanted:
 def prepare(desk: Desk, claim: Claim, now: datetime) -> None:
     """Make the attempts of a job; one that is open and still fits is used again."""
     with desk.database.read() as session:
-        missing = _missing(session, claim.job_id)
+        signs = jobs.get(session, claim.job_id).kind is JobKind.RENEW
+        missing = _missing(session, claim.job_id) if signs else []
     for wanted in missing:
         key = keys.make_key(wanted.key_type)
         csr = keys.make_request(key, wanted.names)
@@ -44,17 +45,17 @@ def _missing(session: Session, job_id: int) -> list[_Wanted]:
     found = []
     for item in items.of_job(session, job_id, Subject.CERTIFICATE):
         row = certificates.get(session, item.certificate_id or 0)
-        wanted = _wanted(row)
+        wanted = _wanted(row, item)
         request = requests.open_of(session, row.id)
         if request is None or not _fits(request, wanted):
             found.append(wanted)
     return found
 
 
-def _wanted(row: CertificateRow) -> _Wanted:
-    if row.account_id is None:
+def _wanted(row: CertificateRow, item: ItemRow) -> _Wanted:
+    if item.account_id is None:
         raise Conflict(f"{row.key} has no CA account")
-    return _Wanted(row.id, row.account_id, tuple(row.names), KeyType(row.key_type))
+    return _Wanted(row.id, item.account_id, tuple(row.names), KeyType(row.key_type))
 
 
 def _fits(request: RequestRow, wanted: _Wanted) -> bool:
@@ -85,3 +86,4 @@ def _store(  # noqa: PLR0913, PLR0917 -- all that an attempt is made of
     session.add(row)
     session.flush()
     row.sealed_key = desk.custodian.seal(private, Place("request", row.id, "sealed_key"))
+    failpoint("signing.sealed")

@@ -32,19 +32,41 @@ class PlannedDeployment:
 
 
 @dataclass(frozen=True)
-class PlannedSigning:
-    """What the issuer needs to have a request signed; the key stays in custody."""
+class PlannedAuthority:
+    """The CA account that a certificate's issuer speaks for; its keys stay in custody."""
 
     account: str
     directory: str
-    bundle_pem: str | None
-    email: str | None
+    bundle_pem: str | None = None
+    root_pem: str | None = None
+    email: str | None = None
+    eab_key_id: str | None = None
+
+
+@dataclass(frozen=True)
+class PlannedSigning:
+    """What the issuer needs to have a request signed; the key stays in custody."""
+
+    authority: PlannedAuthority
     challenge: Mapping[str, Plain]
     thumbprint: str
     profile: str | None
+    preferred_chain: str | None
+    minimum_validity: int | None
     csr_pem: str
     attempt: str
     replaces_pem: str | None
+    issuer: str | None
+
+
+@dataclass(frozen=True)
+class PlannedRevocation:
+    """What the issuer needs to have a certificate taken back."""
+
+    authority: PlannedAuthority
+    pem: str
+    reason: str
+    by: str
     issuer: str | None
 
 
@@ -59,6 +81,7 @@ class PlannedCertificate:
     rollout: WavePolicy = field(default=DEFAULT_POLICY, kw_only=True)
     signing: PlannedSigning | None = None
     fingerprint: str | None = None
+    revocation: PlannedRevocation | None = None
 
 
 @dataclass(frozen=True)
@@ -108,14 +131,27 @@ def extra_variables(plan: Plan, api_url: str, folder: Path) -> str:
 
 
 def ca_files(plan: Plan) -> dict[str, str]:
-    """Return the files with the roots that each CA's own HTTPS is checked with: name → PEM."""
-    signings = [one.signing for one in plan.certificates if one.signing]
-    return {ca_file(one.account): one.bundle_pem for one in signings if one.bundle_pem}
+    """Return the files with roots, for each CA's own HTTPS and for what it signs: name → PEM."""
+    found = {}
+    for authority in _authorities(plan):
+        if authority.bundle_pem:
+            found[_bundle_file(authority)] = authority.bundle_pem
+        if authority.root_pem:
+            found[_root_file(authority)] = authority.root_pem
+    return found
 
 
-def ca_file(account: str) -> str:
-    """Return the name of the file with one account's roots."""
-    return f"ca-{inventory_name(account)}.pem"
+def _authorities(plan: Plan) -> list[PlannedAuthority]:
+    wishes = [wish for one in plan.certificates for wish in (one.signing, one.revocation)]
+    return [wish.authority for wish in wishes if wish is not None]
+
+
+def _bundle_file(authority: PlannedAuthority) -> str:
+    return f"ca-{inventory_name(authority.account)}.pem"
+
+
+def _root_file(authority: PlannedAuthority) -> str:
+    return f"root-{inventory_name(authority.account)}.pem"
 
 
 def _variables(one: PlannedCertificate, folder: Path) -> dict[str, Plain]:
@@ -130,21 +166,19 @@ def _variables(one: PlannedCertificate, folder: Path) -> dict[str, Plain]:
         found["certificate_fingerprint"] = one.fingerprint
     if one.signing is not None:
         found |= _signing(one.signing, folder)
+    if one.revocation is not None:
+        found |= _revocation(one.revocation, folder)
     return found
 
 
 def _signing(signing: PlannedSigning, folder: Path) -> dict[str, Plain]:
-    bundle = str(folder / ca_file(signing.account)) if signing.bundle_pem else None
     found: dict[str, Plain] = {
-        "certificate_ca": {
-            "directory": signing.directory,
-            "bundle": bundle,
-            "email": signing.email,
-        },
-        "certificate_account": signing.account,
+        **_authority(signing.authority, folder),
         "certificate_challenge": dict(signing.challenge),
         "certificate_thumbprint": signing.thumbprint,
         "certificate_profile": signing.profile,
+        "certificate_preferred_chain": signing.preferred_chain,
+        "certificate_minimum_validity": signing.minimum_validity,
         "certificate_csr": signing.csr_pem,
         "certificate_attempt": signing.attempt,
         "certificate_replaces": signing.replaces_pem,
@@ -152,6 +186,33 @@ def _signing(signing: PlannedSigning, folder: Path) -> dict[str, Plain]:
     if signing.issuer is not None:
         found["certificate_issuer"] = inventory_name(signing.issuer)
     return found
+
+
+def _revocation(revocation: PlannedRevocation, folder: Path) -> dict[str, Plain]:
+    found: dict[str, Plain] = {
+        **_authority(revocation.authority, folder),
+        "certificate_revocation": {
+            "pem": revocation.pem,
+            "reason": revocation.reason,
+            "by": revocation.by,
+        },
+    }
+    if revocation.issuer is not None:
+        found["certificate_issuer"] = inventory_name(revocation.issuer)
+    return found
+
+
+def _authority(authority: PlannedAuthority, folder: Path) -> dict[str, Plain]:
+    return {
+        "certificate_ca": {
+            "directory": authority.directory,
+            "bundle": str(folder / _bundle_file(authority)) if authority.bundle_pem else None,
+            "root": str(folder / _root_file(authority)) if authority.root_pem else None,
+            "email": authority.email,
+            "eab_key_id": authority.eab_key_id,
+        },
+        "certificate_account": authority.account,
+    }
 
 
 def _deployment(place: PlannedDeployment) -> dict[str, Plain]:

@@ -22,6 +22,7 @@ from notafter.domain.outcome import (
     Outcome,
     Page,
     Probed,
+    Revoked,
     Scanned,
     Unresolved,
 )
@@ -36,9 +37,11 @@ _MOST_LINES = 2**31
 
 
 def signed(host: str, result: Mapping[str, Any]) -> Outcome:
-    """Read the result of `acme_sh_certificate`."""
+    """Read the result of `acme_sh_certificate`: a certificate, or one that was taken back."""
     if result.get("failed"):
         return _issue_failed(host, result)
+    if result.get("revoked"):
+        return _revoked(host, result)
     certificate = result["certificate"]
     account = result.get("account") or {}
     return Issued(
@@ -130,6 +133,14 @@ def _issue_failed(host: str, result: Mapping[str, Any]) -> IssueFailed:
         retry_after=_number(failure.get("retry_after")),
         seconds=_number(result.get("seconds")),
     )
+
+
+def _revoked(host: str, result: Mapping[str, Any]) -> Revoked:
+    revoked = result["revoked"]
+    fingerprint = _fingerprint(revoked["fingerprint_sha256"])
+    if fingerprint is None:
+        raise ValueError("no fingerprint of what was revoked")
+    return Revoked(host, fingerprint, revoked.get("already") is True, _number(result.get("seconds")))
 
 
 def _failure_class(text: object) -> FailureClass:

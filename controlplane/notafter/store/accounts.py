@@ -4,7 +4,7 @@ from sqlalchemy import select
 
 from notafter.domain.errors import Conflict, NotFound
 from notafter.store.database import Session
-from notafter.store.tables import AccountRow, CredentialRow
+from notafter.store.tables import AccountRow, AlternativeRow, CredentialRow
 
 
 def by_name(session: Session, name: str) -> AccountRow:
@@ -44,6 +44,11 @@ def add_credential(session: Session, row: CredentialRow) -> CredentialRow:
 def everyone(session: Session) -> list[AccountRow]:
     """Return all accounts."""
     return list(session.scalars(select(AccountRow).order_by(AccountRow.id)))
+
+
+def standing_in(session: Session) -> frozenset[int]:
+    """Return the accounts that may issue what another account cannot."""
+    return frozenset(session.scalars(select(AlternativeRow.account_id)))
 
 
 def credentials(session: Session) -> list[CredentialRow]:

@@ -73,6 +73,7 @@ def behind(session: Session, now: datetime) -> list[DeploymentRow]:
             CertificateRow.adopted_at.is_not(None),
             DeploymentRow.adopted_at.is_not(None),
             VersionRow.sealed_key.is_not(None),
+            VersionRow.revoked_at.is_(None),
             DeploymentRow.absent_since.is_(None),
             _unlike_wanted(),
             or_(DeploymentRow.next_attempt_at.is_(None), DeploymentRow.next_attempt_at <= now),
@@ -81,6 +82,19 @@ def behind(session: Session, now: datetime) -> list[DeploymentRow]:
         .order_by(VersionRow.not_after)
     )
     return list(session.scalars(query))
+
+
+def serving(session: Session, fingerprint: str) -> list[str]:
+    """Return the places that show a version, by what was last seen there: `web1 nginx /etc/ssl/shop.pem`."""
+    query = (
+        select(DeploymentRow)
+        .where(
+            DeploymentRow.absent_since.is_(None),
+            or_(DeploymentRow.live_fingerprint == fingerprint, DeploymentRow.file_fingerprint == fingerprint),
+        )
+        .order_by(DeploymentRow.id)
+    )
+    return [f"{row.server.name} {row.service} {row.path}" for row in session.scalars(query)]
 
 
 def candidates(session: Session, now: datetime) -> Iterator[tuple[DeploymentRow, DeploymentFacts]]:

@@ -1,22 +1,30 @@
 """Items: what one job is to bring about; at most one open item for a subject."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, false, or_, select
 
-from notafter.domain.budget import OrderKind
+from notafter.domain.budget import Key, OrderKind
 from notafter.domain.job import OPEN_ITEM_STATES, ItemState, JobKind, Subject
 from notafter.domain.reason import Reason
 from notafter.store.database import Session
-from notafter.store.tables import CertificateRow, DeploymentRow, ItemRow, JobRow, ServerRow
+from notafter.store.tables import CertificateRow, DeploymentRow, ItemRow, JobRow, RevocationRow, ServerRow
+
+#: More failures of one certificate than these are not looked at.
+_LONG_AGO = 100
 
 
-def add_certificate(
-    session: Session, job: JobRow, row: CertificateRow, due_reason: str, kind: OrderKind
+def add_certificate(  # noqa: PLR0913, PLR0917 -- an item with the order that it is to be
+    session: Session,
+    job: JobRow,
+    row: CertificateRow,
+    due_reason: str,
+    kind: OrderKind,
+    account_id: int | None,
 ) -> ItemRow:
-    """Make a certificate an item of a job."""
+    """Make a certificate an item of a job that renews it, with this account."""
     return _add(
         session,
         ItemRow(
@@ -27,6 +35,23 @@ def add_certificate(
             attempt=row.failures + 1,
             before_fingerprint=row.current.fingerprint if row.current else None,
             order_kind=kind,
+            account_id=account_id,
+        ),
+    )
+
+
+def add_revocation(session: Session, job: JobRow, row: RevocationRow) -> ItemRow:
+    """Make a version that is to be taken back an item of a job."""
+    return _add(
+        session,
+        ItemRow(
+            job_id=job.id,
+            subject=Subject.CERTIFICATE,
+            certificate_id=row.certificate_id,
+            due_reason=f"asked for by {row.asked_by}: {row.reason}",
+            attempt=row.failures + 1,
+            before_fingerprint=row.version.fingerprint,
+            account_id=row.account_id,
         ),
     )
 
@@ -121,7 +146,7 @@ def of_server(session: Session, server_id: int) -> Sequence[ItemRow]:
 
 
 def open_certificate(session: Session, certificate_id: int) -> ItemRow | None:
-    """Return the open item that renews this certificate."""
+    """Return the open item that renews this certificate, or has a version of it revoked."""
     query = select(ItemRow).where(
         ItemRow.certificate_id == certificate_id,
         ItemRow.subject == Subject.CERTIFICATE,
@@ -142,6 +167,7 @@ class Renewed:
     state: ItemState
     reason: str | None
     retry_after: float | None
+    limited_by: Key | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -155,13 +181,14 @@ def renewed(session: Session, since: Mapping[int, datetime]) -> list[Renewed]:
     query = (
         select(
             CertificateRow.id,
-            CertificateRow.account_id,
+            ItemRow.account_id,
             CertificateRow.credential_id,
             CertificateRow.names,
             ItemRow.order_kind,
             ItemRow.state,
             ItemRow.reason,
             ItemRow.retry_after,
+            ItemRow.limited_by,
             JobRow.created_at,
             JobRow.started_at,
             ItemRow.finished_at,
@@ -185,7 +212,30 @@ def renewed(session: Session, since: Mapping[int, datetime]) -> list[Renewed]:
 def _each_since(since: Mapping[int, datetime]) -> Iterator[ColumnElement[bool]]:
     for moment in set(since.values()):
         accounts = [account for account, its in since.items() if its == moment]
-        yield and_(CertificateRow.account_id.in_(accounts), JobRow.created_at > moment)
+        yield and_(ItemRow.account_id.in_(accounts), JobRow.created_at > moment)
+
+
+def setbacks(session: Session, certificate_id: int, reasons: Collection[str]) -> dict[int, int]:
+    """Return how often each account has failed a certificate for these reasons since it was last issued."""
+    query = (
+        select(ItemRow.account_id, ItemRow.state, ItemRow.reason)
+        .join(JobRow, ItemRow.job_id == JobRow.id)
+        .where(
+            JobRow.kind == JobKind.RENEW,
+            ItemRow.subject == Subject.CERTIFICATE,
+            ItemRow.certificate_id == certificate_id,
+            ItemRow.account_id.is_not(None),
+        )
+        .order_by(ItemRow.id.desc())
+        .limit(_LONG_AGO)
+    )
+    found: dict[int, int] = {}
+    for account, state, reason in session.execute(query):
+        if state is ItemState.SUCCEEDED:
+            break
+        if reason in reasons:
+            found[account or 0] = found.get(account or 0, 0) + 1
+    return found
 
 
 def of_job(session: Session, job_id: int, subject: Subject | None = None) -> Sequence[ItemRow]:

@@ -6,9 +6,10 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, MetaData, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from notafter.domain.budget import OrderKind
+from notafter.domain.budget import Key, OrderKind
 from notafter.domain.certificate import KeyType
 from notafter.domain.job import ItemState, JobKind, JobState, Subject
+from notafter.domain.revocation import RevocationBy, RevocationReason
 from notafter.domain.rollout import DEFAULT_WAVES
 from notafter.domain.version import Origin
 from notafter.store.types import UtcDateTime, states
@@ -74,8 +75,15 @@ class AccountRow(Base):
     name: Mapped[str] = mapped_column(unique=True)
     directory: Mapped[str]
     bundle_pem: Mapped[str | None]
+    #: The root that what it signs must lead to; none: some chain must come along.
+    root_pem: Mapped[str | None]
     email: Mapped[str | None]
     sealed_key: Mapped[str]
+    #: What ties it to an account that the CA keeps elsewhere (RFC 8555 §7.3.4).
+    eab_key_id: Mapped[str | None]
+    sealed_eab_hmac_key: Mapped[str | None]
+    #: An operator's own limits by what they count; a limit that is null is none.
+    limits: Mapped[dict[str, Any]] = mapped_column(default=dict)
     url: Mapped[str | None]
     #: Of its public key (RFC 7638): what servers answer http-01 with.
     thumbprint: Mapped[str]
@@ -114,6 +122,9 @@ class CertificateRow(Base):
     credential_id: Mapped[int | None] = mapped_column(ForeignKey("dns_credential.id"))
     challenge: Mapped[dict[str, Any] | None]
     profile: Mapped[str | None]
+    #: The common name of an issuer, where the CA offers several chains (RFC 8555 §7.4.2).
+    preferred_chain: Mapped[str | None]
+    minimum_validity_seconds: Mapped[int | None]
     issuer_host: Mapped[str | None]
     renew_before_seconds: Mapped[int | None]
     #: How many servers get a new version at a time, and how many of a hundred may end without it.
@@ -133,6 +144,10 @@ class CertificateRow(Base):
         viewonly=True,
     )
     account: Mapped[AccountRow | None] = relationship()
+    alternatives: Mapped[list["AlternativeRow"]] = relationship(
+        order_by="AlternativeRow.position",
+        cascade="all, delete-orphan",
+    )
     credential: Mapped[CredentialRow | None] = relationship()
     deployments: Mapped[list["DeploymentRow"]] = relationship(
         back_populates="certificate",
@@ -143,6 +158,18 @@ class CertificateRow(Base):
     def key(self) -> str:
         """The name that plans, outcomes and people use: `crt-17`."""
         return f"crt-{self.id}"
+
+
+class AlternativeRow(Base):
+    """A CA account that may issue a certificate when its own cannot in time."""
+
+    __tablename__ = "alternative"
+
+    certificate_id: Mapped[int] = mapped_column(ForeignKey("certificate.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+
+    account: Mapped[AccountRow] = relationship()
 
 
 class VersionRow(Base):
@@ -173,6 +200,31 @@ class VersionRow(Base):
     ari_explanation: Mapped[str | None]
     ari_next_poll_at: Mapped[datetime | None]
     ari_failures: Mapped[int] = mapped_column(default=0)
+
+
+class RevocationRow(Base):
+    """A wish that a CA take a version back; it stands until the CA has done so."""
+
+    __tablename__ = "revocation"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("version.id"), unique=True)
+    certificate_id: Mapped[int] = mapped_column(ForeignKey("certificate.id"), index=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    reason: Mapped[RevocationReason] = mapped_column(states(RevocationReason))
+    by: Mapped[RevocationBy] = mapped_column(states(RevocationBy))
+    #: Why a version was taken back that was still needed, if it was.
+    forced_because: Mapped[str | None]
+    asked_by: Mapped[str]
+    asked_at: Mapped[datetime]
+    done_at: Mapped[datetime | None]
+    next_attempt_at: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(default=0)
+    last_problem: Mapped[str | None]
+
+    version: Mapped[VersionRow] = relationship()
+    certificate: Mapped[CertificateRow] = relationship()
+    account: Mapped[AccountRow] = relationship()
 
 
 class RequestRow(Base):
@@ -311,6 +363,10 @@ class ItemRow(Base):
     after_fingerprint: Mapped[str | None]
     #: What the order is to the CA, as it was when the renewal was begun.
     order_kind: Mapped[OrderKind | None] = mapped_column(states(OrderKind))
+    #: The account that a renewal is ordered with.
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"), index=True)
+    #: Which of its limits the CA named, when it sent a renewal away.
+    limited_by: Mapped[Key | None] = mapped_column(states(Key))
     #: The seconds of patience that the CA asked for.
     retry_after: Mapped[float | None]
     seconds: Mapped[float | None]
@@ -320,6 +376,7 @@ class ItemRow(Base):
     certificate: Mapped[CertificateRow | None] = relationship()
     deployment: Mapped[DeploymentRow | None] = relationship()
     server: Mapped[ServerRow | None] = relationship()
+    account: Mapped[AccountRow | None] = relationship()
 
 
 class LineRow(Base):

@@ -39,6 +39,16 @@ def of_certificate(session: Session, certificate_id: int) -> list[VersionRow]:
     return list(session.scalars(query.order_by(VersionRow.not_before.desc(), VersionRow.id.desc())))
 
 
+def names_before(session: Session, certificate_id: int, account_id: int) -> list[str] | None:
+    """Return the names of the last version of a certificate that this account has issued."""
+    query = (
+        select(VersionRow.names)
+        .where(VersionRow.certificate_id == certificate_id, VersionRow.account_id == account_id)
+        .order_by(VersionRow.not_before.desc(), VersionRow.id.desc())
+    )
+    return session.scalar(query.limit(1))
+
+
 def to_ask(session: Session, now: datetime, limit: int) -> list[VersionRow]:
     """Return the versions whose CA is to be asked for its renewal window.
 

@@ -26,17 +26,17 @@ def states(stage: Stage, claim: Claim) -> list[tuple[Subject, ItemState, str | N
         return [(item.subject, item.state, item.reason) for item in items.of_job(session, claim.job_id)]
 
 
-def test_a_retry_after_is_obeyed_and_the_attempt_keeps_its_name(stage: Stage) -> None:
+def test_c1_a_retry_after_is_obeyed_and_is_no_failure_and_the_attempt_keeps_its_name(stage: Stage) -> None:
     key = stage.one_certificate()
     claim = stage.renewing()
     stage.report(claim, IssueFailed(key, FailureClass.RATE_LIMITED, "too many", retry_after=7200))
     assert states(stage, claim) == [
-        (Subject.CERTIFICATE, ItemState.FAILED, "rate_limited"),
+        (Subject.CERTIFICATE, ItemState.DEFERRED, "rate_limited"),
         (Subject.DEPLOYMENT, ItemState.SKIPPED, "issue_failed"),
     ]
     with stage.database.read() as session:
         row = certificates.by_key(session, key)
-        assert (row.failures, row.last_problem) == (1, "too many")
+        assert (row.failures, row.last_problem) == (0, "too many"), "to be sent away is no attempt"
         assert row.next_attempt_at is not None
         assert 7100 < (row.next_attempt_at - stage.clock()).total_seconds() <= 7200 + 600
         assert row.deployments[0].failures == 0, "nothing is wrong with the host"

@@ -15,6 +15,7 @@ from notafter.domain.budget import (
     OrderKind,
     Wait,
     kind_of,
+    limit_named,
     limits_of,
     ordinary,
 )
@@ -41,6 +42,8 @@ def budget(reserve: float = 0.0, directory: str = LETS_ENCRYPT) -> Budget:
         ("xn--bcher-kva.example", "xn--bcher-kva.example"),
         ("a.xn--55qx5d.cn", "a.xn--55qx5d.cn"),
         ("intranet", "intranet"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8::7", "2001:db8::7"),
     ],
 )
 def test_a_registered_domain_is_a_public_suffix_and_one_label(name: str, registered: str) -> None:
@@ -48,10 +51,26 @@ def test_a_registered_domain_is_a_public_suffix_and_one_label(name: str, registe
 
 
 def test_lets_encrypts_limits_are_known_and_other_cas_have_none_unless_somebody_says_so() -> None:
-    own = {"https://ca.corp.example/acme": (Limit("orders", Key.ACCOUNT, 7, DAY),)}
     assert [limit.count for limit in limits_of(LETS_ENCRYPT)] == [300, 50, 5, 5]
     assert limits_of("https://10.9.0.2:14000/dir") == ()
-    assert limits_of("https://ca.corp.example/acme", own)[0].count == 7
+    (own,) = limits_of("https://ca.corp.example/acme", {Key.ACCOUNT: 7})
+    assert (own.count, own.span, own.spares) == (7, 3 * HOUR, frozenset())
+
+
+def test_an_operators_limit_takes_the_place_of_the_cas_and_none_takes_it_away() -> None:
+    kept = limits_of(LETS_ENCRYPT, {Key.ACCOUNT: 3000, Key.EXACT_SET: None})
+    assert [(limit.key, limit.count) for limit in kept] == [
+        (Key.ACCOUNT, 3000),
+        (Key.REGISTERED_DOMAIN, 50),
+        (Key.FAILED_AUTHORISATION, 5),
+    ]
+    assert OrderKind.REPLACES in kept[0].spares, "what the CA does not count is still not counted"
+
+
+def test_c8_an_unknown_ca_that_stands_in_for_another_is_not_asked_for_a_whole_fleet_at_once() -> None:
+    url = "https://ca.corp.example/acme"
+    assert [limit.count for limit in limits_of(url, stands_in=True)] == [300]
+    assert limits_of(url, {Key.ACCOUNT: None}, stands_in=True) == (), "unless an operator says so"
 
 
 def test_an_account_orders_three_hundred_in_three_hours_and_the_next_when_the_first_is_three_hours_old() -> (
@@ -115,8 +134,67 @@ def test_a_renewal_that_names_what_it_replaces_counts_for_nothing() -> None:
     order = Order(("www.example.com",), OrderKind.REPLACES)
     for _ in range(400):
         account.ordered(order, NOW)
-        account.not_proved("www.example.com", NOW)
     assert account.answer(order, NOW) == Allowed()
+
+
+def test_c5_a_name_that_cannot_be_proved_is_not_asked_for_more_often_because_it_is_a_renewal() -> None:
+    account = budget()
+    order = Order(("www.example.com",), OrderKind.REPLACES)
+    for _ in range(5):
+        account.not_proved("www.example.com", NOW)
+    assert isinstance(account.answer(order, NOW), Wait)
+    assert account.answer(order, NOW + HOUR) == Allowed()
+
+
+LETS_ENCRYPT_SAYS = {
+    "too many new orders (300) from this account in the last 3h0m0s, retry after 2026-11-22": Key.ACCOUNT,
+    'too many certificates (50) already issued for "example.com" in the last 168h0m0s': Key.REGISTERED_DOMAIN,
+    "too many certificates (5) already issued for this exact set of identifiers in the last": Key.EXACT_SET,
+    'too many failed authorizations (5) for "example.com" in the last 1h0m0s': Key.FAILED_AUTHORISATION,
+    "Service busy; retry later.": None,
+}
+
+
+@pytest.mark.parametrize(("said", "key"), LETS_ENCRYPT_SAYS.items())
+def test_c1_the_limit_that_a_ca_names_is_known_by_its_words(said: str, key: Key | None) -> None:
+    assert limit_named(said) is key
+
+
+def test_c1_a_limit_that_the_ca_has_named_sleeps_until_its_time_and_the_others_do_not() -> None:
+    account = budget()
+    account.sent_away(Order(("www.example.com",)), NOW + 2 * HOUR, Key.REGISTERED_DOMAIN)
+    for urgent in (False, True):
+        wait = account.answer(Order(("api.example.com",)), NOW + HOUR, urgent=urgent)
+        assert isinstance(wait, Wait)
+        assert wait.until == NOW + 2 * HOUR
+        assert wait.sentence == "example.com, of which the CA takes no more until 2026-11-22 14:00:00 UTC"
+    assert account.answer(Order(("www.example.net",)), NOW + HOUR) == Allowed()
+    assert account.answer(Order(("www.example.com",), OrderKind.REPLACES), NOW + HOUR) == Allowed()
+    assert account.answer(Order(("api.example.com",)), NOW + 2 * HOUR) == Allowed()
+
+
+def test_c1_a_limit_of_the_account_holds_all_its_orders_back_that_the_ca_counts() -> None:
+    account = budget()
+    account.sent_away(Order(("www.example.com",)), NOW + HOUR, Key.ACCOUNT)
+    assert isinstance(account.answer(Order(("b.example",)), NOW, urgent=True), Wait)
+    assert account.answer(Order(("c.example",), OrderKind.SAME_NAMES), NOW) == Allowed()
+    account.sent_away(Order(("d.example",), OrderKind.REPLACES), NOW + 2 * HOUR, Key.ACCOUNT)
+    assert isinstance(account.answer(Order(("e.example",), OrderKind.REPLACES), NOW), Wait), (
+        "not spared after all"
+    )
+
+
+def test_c1_of_a_limit_that_the_ca_did_not_name_what_cannot_wait_is_tried() -> None:
+    account = budget(directory="https://ca.corp.example/acme")
+    account.sent_away(Order(("www.example.com",)), NOW + HOUR, None)
+    assert isinstance(account.answer(Order(("b.example",)), NOW), Wait)
+    assert account.answer(Order(("b.example",)), NOW, urgent=True) == Allowed()
+
+
+def test_c1_whose_limit_it_was_is_not_guessed_of_a_certificate_for_several_domains() -> None:
+    account = budget()
+    account.sent_away(Order(("a.example", "b.test")), NOW + HOUR, Key.REGISTERED_DOMAIN)
+    assert account.answer(Order(("www.a.example",)), NOW) == Allowed()
 
 
 def test_five_failed_proofs_of_one_name_within_an_hour_stop_all_orders_with_that_name() -> None:

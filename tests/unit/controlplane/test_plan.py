@@ -12,8 +12,10 @@ from notafter.domain.job import JobKind
 from notafter.runner.plan import (
     Plain,
     Plan,
+    PlannedAuthority,
     PlannedCertificate,
     PlannedDeployment,
+    PlannedRevocation,
     PlannedSigning,
     ca_files,
     extra_variables,
@@ -35,19 +37,19 @@ def plan(text: str = "shop.example", server: str = "web1") -> Plan:
         ({"path": text, "kind": text, "sha256": None},),
     )
     signing = PlannedSigning(
-        account="le",
-        directory=text,
-        bundle_pem=text,
-        email=text,
+        authority=PlannedAuthority("le", text, text, text, text, text),
         challenge={"type": "dns-01", "provider": text, "dns_sleep": 0},
         thumbprint=text,
         profile=text,
+        preferred_chain=text,
+        minimum_validity=86400,
         csr_pem=text,
         attempt=text,
         replaces_pem=text,
         issuer="issuer1",
     )
-    certificate = PlannedCertificate("crt-17", (text,), text, (place,), signing, text)
+    revocation = PlannedRevocation(signing.authority, text, text, text, "issuer1")
+    certificate = PlannedCertificate("crt-17", (text,), text, (place,), signing, text, revocation)
     return Plan(JobKind.RENEW, 12, (certificate,), (server,))
 
 
@@ -98,7 +100,16 @@ def test_the_variables_are_those_of_the_contract() -> None:
     assert variables["certificate_ca"] == {
         "directory": "shop.example",
         "bundle": "/run/job/ca-le.pem",
+        "root": "/run/job/root-le.pem",
         "email": "shop.example",
+        "eab_key_id": "shop.example",
+    }
+    assert variables["certificate_preferred_chain"] == "shop.example"
+    assert variables["certificate_minimum_validity"] == 86400
+    assert variables["certificate_revocation"] == {
+        "pem": "shop.example",
+        "reason": "shop.example",
+        "by": "shop.example",
     }
     assert variables["certificate_issuer"] == "issuer1"
     assert variables["certificate_waves"] == [1, "10%", "100%"]
@@ -114,7 +125,7 @@ def test_the_variables_are_those_of_the_contract() -> None:
             "urgent": False,
         },
     ]
-    assert ca_files(plan()) == {"ca-le.pem": "shop.example"}
+    assert ca_files(plan()) == {"ca-le.pem": "shop.example", "root-le.pem": "shop.example"}
     job = unwrapped(json.loads(extra_variables(plan(), "http://127.0.0.1:8443", FOLDER)))["notafter_job"]
     assert job == {"id": 12, "api_url": "http://127.0.0.1:8443", "token_file": "/run/job/token"}
 

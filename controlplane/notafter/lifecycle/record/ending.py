@@ -3,8 +3,10 @@
 from datetime import datetime, timedelta
 
 from notafter.domain.backoff import next_attempt
+from notafter.domain.budget import limit_named
 from notafter.domain.job import OPEN_ITEM_STATES, ItemState, Subject, move_item
 from notafter.domain.outcome import FailureClass
+from notafter.domain.queue import ITS_CAS, elsewhere_at
 from notafter.domain.reason import Reason, ReasonCode
 from notafter.store import items, versions
 from notafter.store.database import Session
@@ -45,8 +47,9 @@ def certificate_failed(
     failure: FailureClass | None = None,
     retry_after: float | None = None,
 ) -> None:
-    """Count a failure to renew and set when to try again."""
-    row.failures += 1
+    """Count a failure to renew and set when to try again; to be sent away by the CA is none."""
+    if failure is not FailureClass.RATE_LIMITED:
+        row.failures += 1
     row.last_problem = reason.sentence
     row.next_attempt_at = next_attempt(
         now,
@@ -86,11 +89,27 @@ def fail_certificate_item(  # noqa: PLR0913, PLR0917 -- one failure, all that is
     retry_after: float | None = None,
 ) -> None:
     """End a renewal as failed; its deployments in the same job have nothing to deploy."""
-    end(item, ItemState.FAILED, reason, now)
+    limited = failure is FailureClass.RATE_LIMITED
+    end(item, ItemState.DEFERRED if limited else ItemState.FAILED, reason, now)
     item.retry_after = retry_after
+    item.limited_by = limit_named(reason.sentence) if limited else None
     if item.certificate is not None:
         certificate_failed(item.certificate, reason, now, failure, retry_after)
+        _try_elsewhere(session, item, item.certificate, now)
     why = Reason(ReasonCode.ISSUE_FAILED, f"not deployed, because it was not issued: {reason.sentence}")
     for place in items.of_job(session, job.id, Subject.DEPLOYMENT):
         if place.certificate_id == item.certificate_id and is_open(place):
             end(place, ItemState.SKIPPED, why, now)
+
+
+def _try_elsewhere(session: Session, item: ItemRow, row: CertificateRow, now: datetime) -> None:
+    """Do not wait for one CA when another one may be asked before."""
+    accounts = [row.account_id, *(other.account_id for other in row.alternatives)]
+    if row.current is None or row.next_attempt_at is None or item.account_id not in accounts:
+        return
+    session.flush()  # the failure that is being put down counts as well
+    found = items.setbacks(session, row.id, ITS_CAS)
+    setbacks = [found.get(account or 0, 0) for account in accounts]
+    at = elsewhere_at(versions.facts(row.current), setbacks, accounts.index(item.account_id), now)
+    if at is not None:
+        row.next_attempt_at = min(row.next_attempt_at, at)

@@ -3,9 +3,10 @@
 from datetime import datetime, timedelta
 
 from notafter.domain.backoff import next_attempt
-from notafter.domain.job import ItemState, Subject
+from notafter.domain.job import ItemState, JobKind, Subject
 from notafter.domain.outcome import FailureClass, HostFailed
 from notafter.domain.reason import Reason, ReasonCode
+from notafter.lifecycle.record import revoke
 from notafter.lifecycle.record.ending import (
     deployment_failed,
     end,
@@ -28,6 +29,9 @@ def failed(session: Session, job: JobRow, outcome: HostFailed, now: datetime) ->
 
 def fail(session: Session, job: JobRow, item: ItemRow, reason: Reason, now: datetime) -> None:
     """Fail one item, whatever it is about, and set when its subject is tried again."""
+    if item.subject is Subject.CERTIFICATE and job.kind is JobKind.REVOKE:
+        revoke.fail(session, item, reason, now, FailureClass.INTERNAL)
+        return
     if item.subject is Subject.CERTIFICATE:
         fail_certificate_item(session, job, item, reason, now, FailureClass.INTERNAL)
         return

@@ -10,6 +10,7 @@ from notafter.domain.outcome import FailureClass, Issued, IssueFailed
 from notafter.domain.reason import Reason, ReasonCode
 from notafter.domain.version import Origin
 from notafter.domain.x509 import Leaf, csr_public_key, read_leaf
+from notafter.failpoint import failpoint
 from notafter.lifecycle.adopt import schedule
 from notafter.lifecycle.record.ending import certificate_item, end, fail_certificate_item, is_open
 from notafter.store import certificates, items, requests, versions
@@ -36,8 +37,8 @@ def issued(session: Session, custodian: Custodian, job: JobRow, outcome: Issued,
         return
     version = _version(session, custodian, row, request, leaf, outcome.chain_pem, now)
     _take_over(session, row, version)
-    if outcome.account_url and row.account is not None and row.account.id == request.account_id:
-        row.account.url = row.account.url or outcome.account_url
+    if outcome.account_url and item.account is not None and item.account.id == request.account_id:
+        item.account.url = item.account.url or outcome.account_url
     for place in items.of_job(session, job.id, Subject.DEPLOYMENT):
         if place.certificate_id == row.id:
             place.wanted_fingerprint = leaf.fingerprint
@@ -115,6 +116,7 @@ def _version(  # noqa: PLR0913, PLR0917 -- all that a version is made of
         version.sealed_key = custodian.seal(key, Place("version", version.id, "sealed_key"))
     request.version_id = version.id
     request.sealed_key = None
+    failpoint("issue.sealed")
     return version
 
 

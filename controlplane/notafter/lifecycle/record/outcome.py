@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import assert_never
 
 from notafter.custody.custodian import Custodian
+from notafter.domain.job import JobKind
 from notafter.domain.outcome import (
     Deployed,
     HostFailed,
@@ -12,10 +13,11 @@ from notafter.domain.outcome import (
     IssueFailed,
     Outcome,
     Probed,
+    Revoked,
     Scanned,
 )
 from notafter.failpoint import failpoint
-from notafter.lifecycle.record import deploy, host, issue, probe, scan
+from notafter.lifecycle.record import deploy, host, issue, probe, revoke, scan
 from notafter.store import jobs
 from notafter.store.database import Database
 from notafter.store.jobs import Claim
@@ -37,8 +39,12 @@ def record(desk: Desk, claim: Claim, outcome: Outcome, now: datetime) -> None:
         match outcome:
             case Issued():
                 issue.issued(session, desk.custodian, job, outcome, now)
+            case IssueFailed() if job.kind is JobKind.REVOKE:
+                revoke.failed(session, job, outcome, now)
             case IssueFailed():
                 issue.failed(session, job, outcome, now)
+            case Revoked():
+                revoke.revoked(session, job, outcome, now)
             case Deployed():
                 deploy.deployed(session, job, outcome, now)
             case Scanned():

@@ -18,8 +18,12 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("directory", sa.Text(), nullable=False),
         sa.Column("bundle_pem", sa.Text(), nullable=True),
+        sa.Column("root_pem", sa.Text(), nullable=True),
         sa.Column("email", sa.Text(), nullable=True),
         sa.Column("sealed_key", sa.Text(), nullable=False),
+        sa.Column("eab_key_id", sa.Text(), nullable=True),
+        sa.Column("sealed_eab_hmac_key", sa.Text(), nullable=True),
+        sa.Column("limits", sa.JSON(), nullable=False),
         sa.Column("url", sa.Text(), nullable=True),
         sa.Column("thumbprint", sa.Text(), nullable=False),
         sa.Column("created_at", types.UtcDateTime(), nullable=False),
@@ -51,7 +55,15 @@ def upgrade() -> None:
         sa.Column(
             "kind",
             sa.Enum(
-                "scan", "renew", "deploy", "verify", "report", name="jobkind", native_enum=False, length=32
+                "scan",
+                "renew",
+                "deploy",
+                "verify",
+                "revoke",
+                "report",
+                name="jobkind",
+                native_enum=False,
+                length=32,
             ),
             nullable=False,
         ),
@@ -140,6 +152,8 @@ def upgrade() -> None:
         sa.Column("credential_id", sa.Integer(), nullable=True),
         sa.Column("challenge", sa.JSON(), nullable=True),
         sa.Column("profile", sa.Text(), nullable=True),
+        sa.Column("preferred_chain", sa.Text(), nullable=True),
+        sa.Column("minimum_validity_seconds", sa.Integer(), nullable=True),
         sa.Column("issuer_host", sa.Text(), nullable=True),
         sa.Column("renew_before_seconds", sa.Integer(), nullable=True),
         sa.Column("waves", sa.JSON(), nullable=False),
@@ -164,6 +178,21 @@ def upgrade() -> None:
     with op.batch_alter_table("certificate", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_certificate_renew_at"), ["renew_at"], unique=False)
 
+    op.create_table(
+        "alternative",
+        sa.Column("certificate_id", sa.Integer(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["account.id"], name=op.f("fk_alternative_account_id_account")
+        ),
+        sa.ForeignKeyConstraint(
+            ["certificate_id"],
+            ["certificate.id"],
+            name=op.f("fk_alternative_certificate_id_certificate"),
+        ),
+        sa.PrimaryKeyConstraint("certificate_id", "position", name=op.f("pk_alternative")),
+    )
     op.create_table(
         "line",
         sa.Column("job_id", sa.Integer(), nullable=False),
@@ -278,6 +307,7 @@ def upgrade() -> None:
                 "running",
                 "succeeded",
                 "failed",
+                "deferred",
                 "skipped",
                 "cancelled",
                 "lost",
@@ -299,9 +329,24 @@ def upgrade() -> None:
             sa.Enum("new", "same_names", "replaces", name="orderkind", native_enum=False, length=32),
             nullable=True,
         ),
+        sa.Column("account_id", sa.Integer(), nullable=True),
+        sa.Column(
+            "limited_by",
+            sa.Enum(
+                "account",
+                "registered_domain",
+                "exact_set",
+                "failed_authorisation",
+                name="key",
+                native_enum=False,
+                length=32,
+            ),
+            nullable=True,
+        ),
         sa.Column("retry_after", sa.Double(), nullable=True),
         sa.Column("seconds", sa.Double(), nullable=True),
         sa.Column("finished_at", types.UtcDateTime(), nullable=True),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_item_account_id_account")),
         sa.ForeignKeyConstraint(
             ["certificate_id"], ["certificate.id"], name=op.f("fk_item_certificate_id_certificate")
         ),
@@ -313,6 +358,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_item")),
     )
     with op.batch_alter_table("item", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_item_account_id"), ["account_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_item_job_id"), ["job_id"], unique=False)
         batch_op.create_index(
             "uq_item_open_certificate",
@@ -332,6 +378,55 @@ def upgrade() -> None:
             unique=True,
             sqlite_where=sa.text("state IN ('waiting', 'running') AND subject = 'server'"),
         )
+
+    op.create_table(
+        "revocation",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("version_id", sa.Integer(), nullable=False),
+        sa.Column("certificate_id", sa.Integer(), nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.Column(
+            "reason",
+            sa.Enum(
+                "unspecified",
+                "keyCompromise",
+                "affiliationChanged",
+                "superseded",
+                "cessationOfOperation",
+                name="revocationreason",
+                native_enum=False,
+                length=32,
+            ),
+            nullable=False,
+        ),
+        sa.Column(
+            "by",
+            sa.Enum("account", "key", name="revocationby", native_enum=False, length=32),
+            nullable=False,
+        ),
+        sa.Column("forced_because", sa.Text(), nullable=True),
+        sa.Column("asked_by", sa.Text(), nullable=False),
+        sa.Column("asked_at", types.UtcDateTime(), nullable=False),
+        sa.Column("done_at", types.UtcDateTime(), nullable=True),
+        sa.Column("next_attempt_at", types.UtcDateTime(), nullable=True),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("last_problem", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["account.id"], name=op.f("fk_revocation_account_id_account")
+        ),
+        sa.ForeignKeyConstraint(
+            ["certificate_id"],
+            ["certificate.id"],
+            name=op.f("fk_revocation_certificate_id_certificate"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["version_id"], ["version.id"], name=op.f("fk_revocation_version_id_version")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_revocation")),
+        sa.UniqueConstraint("version_id", name=op.f("uq_revocation_version_id")),
+    )
+    with op.batch_alter_table("revocation", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_revocation_certificate_id"), ["certificate_id"], unique=False)
 
     op.create_table(
         "request",
@@ -374,6 +469,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_request_certificate_id"))
 
     op.drop_table("request")
+    with op.batch_alter_table("revocation", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_revocation_certificate_id"))
+
+    op.drop_table("revocation")
     with op.batch_alter_table("item", schema=None) as batch_op:
         batch_op.drop_index(
             "uq_item_open_server",
@@ -387,6 +486,7 @@ def downgrade() -> None:
             sqlite_where=sa.text("state IN ('waiting', 'running') AND subject = 'certificate'"),
         )
         batch_op.drop_index(batch_op.f("ix_item_job_id"))
+        batch_op.drop_index(batch_op.f("ix_item_account_id"))
 
     op.drop_table("item")
     with op.batch_alter_table("version", schema=None) as batch_op:
@@ -399,6 +499,7 @@ def downgrade() -> None:
 
     op.drop_table("deployment")
     op.drop_table("line")
+    op.drop_table("alternative")
     with op.batch_alter_table("certificate", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_certificate_renew_at"))
 
