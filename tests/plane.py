@@ -191,18 +191,20 @@ class ControlPlane:
 
     # -- what every story begins with
 
-    def set_up(self) -> None:
-        """Makes the account and the DNS credential; needs no running process."""
-        bundle = str(self.lab.ca.https_root)
+    def set_up(self, directory: str | None = None, bundle: Path | None = None) -> None:
+        """Makes the account and the DNS credential; needs no running process.
+
+        The CA is the lab's own, unless another directory and the root of its HTTPS are named.
+        """
         words = [
             "account",
             "create",
             "--name",
             ACCOUNT,
             "--directory",
-            self.lab.ca.directory_url,
+            directory or self.lab.ca.directory_url,
             "--bundle",
-            bundle,
+            str(bundle or self.lab.ca.https_root),
         ]
         self.cli(*words)
         secrets = "".join(f"{name}={value}\n" for name, value in self.lab.dns.variables.items())

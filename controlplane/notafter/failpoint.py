@@ -3,9 +3,10 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 _VARIABLE = "NOTAFTER_FAILPOINT"
-_HOLD_SECONDS = 3600
+_PAUSE_SECONDS = 0.05
 _met: list[str] = []
 
 
@@ -14,7 +15,10 @@ class FailpointReached(RuntimeError):
 
 
 def failpoint(name: str) -> None:
-    """Do what `NOTAFTER_FAILPOINT=name:kill|raise|sleep[:2]` asks for, here or the second time."""
+    """Do what `NOTAFTER_FAILPOINT=name:kill|raise|hold=FILE[:2]` asks for, here or the second time.
+
+    Who is held makes the file, and goes on when it is taken away.
+    """
     wish = os.environ.get(_VARIABLE)
     if not wish:
         return
@@ -26,7 +30,13 @@ def failpoint(name: str) -> None:
         return
     if action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
-    elif action == "sleep":
-        time.sleep(_HOLD_SECONDS)
+    elif action.startswith("hold="):
+        _hold(Path(action.removeprefix("hold=")))
     else:
         raise FailpointReached(name)
+
+
+def _hold(sign: Path) -> None:
+    sign.touch()
+    while sign.exists():
+        time.sleep(_PAUSE_SECONDS)

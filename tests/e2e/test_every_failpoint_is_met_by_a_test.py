@@ -1,36 +1,49 @@
-"""A place where we can die and that no test names would be a place where nobody knows what happens."""
+"""A place where we can die and that nothing kills us at would be a place where nobody knows what happens."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from tests.e2e import test_a_killed_control_plane_finishes_after_its_restart as plane
 from tests.e2e import test_a_killed_run_is_finished_by_the_next_ticks as killed
-from tests.e2e import test_a_run_that_breaks_off_is_tried_again as broken_off
-from tests.integration.deploy import test_a_killed_deploy_is_finished_by_the_next as deploy
+from tests.torture import kill_points, markers
+from tests.torture.rounds import AnsibleDiesAtPlane, AtHosts, PlaneDies, RunDies, Victim
 
-TREE = Path(__file__).parents[2]
-
-
-def named(folder: Path, call: str) -> set[str]:
-    """The failpoints of the programs below a folder; `%d` is any number."""
-    pattern = re.compile(rf"(?<!def ){call}\(\"([^\"]+)\"")
-    found = {name for path in folder.rglob("*.py") for name in pattern.findall(path.read_text())}
-    assert found, folder
-    return found
+TESTS = Path(__file__).parents[1]
 
 
-def plain(points: list[str]) -> set[str]:
-    """Failpoints without what is to happen there, and without their number."""
-    return {re.sub(r"-\d+$", "-%d", point.partition(":")[0]) for point in points}
+def killed_at(*victims: Victim) -> set[str]:
+    """The markers that `make torture` kills at, by who is killed there."""
+    found = set()
+    for one in kill_points.rounds():
+        if one.victim not in victims:
+            continue
+        if isinstance(one, PlaneDies | RunDies | AnsibleDiesAtPlane):
+            found.add(one.marker.name)
+        elif isinstance(one, AtHosts):
+            found |= {point.rstrip("0123456789") for _host, point in one.points}
+    return {name if not name.endswith("-") else f"{name}%d" for name in found}
 
 
-def test_every_failpoint_of_the_control_plane_is_met_by_a_story() -> None:
-    met = plain([*plane.PLANE_POINTS, *broken_off.DEATHS, broken_off.RUN_DIES])
-    assert named(TREE / "controlplane" / "notafter", "failpoint") == met
+def test_a_every_failpoint_of_a_renewal_is_a_kill_point() -> None:
+    passed = {marker.name for marker in markers.markers() if marker.stage not in kill_points.BY_HAND}
+    assert killed_at(*Victim) == passed
+    assert len(kill_points.points()) >= 40
 
 
-def test_every_failpoint_of_the_host_program_is_met_by_a_test() -> None:
-    met = plain([*killed.ISSUER_POINTS, *broken_off.CUSTODY_POINTS, *deploy.POINTS])
-    assert named(TREE / "collection" / "plugins" / "module_utils" / "host", r"state\.failpoint") == met
+def test_a_where_a_host_program_can_die_the_others_die_too() -> None:
+    hosts = {marker.name for marker in markers.of(markers.Stage.DEPLOY, markers.Stage.SIGN)}
+    for victim in Victim:
+        assert killed_at(victim) >= hosts, victim
+
+
+def test_a_failpoint_that_no_renewal_passes_is_named_by_a_test() -> None:
+    said = "".join(path.read_text("utf-8") for path in TESTS.rglob("test_*.py") if path != Path(__file__))
+    for marker in markers.of(*kill_points.BY_HAND):
+        assert marker.name.partition("%d")[0] in said, marker.name
+
+
+def test_what_the_stories_kill_at_exists() -> None:
+    known = {marker.name for marker in markers.markers()}
+    met = [*plane.PLANE_POINTS, *killed.ISSUER_POINTS]
+    assert {point.partition(":")[0] for point in met} <= known

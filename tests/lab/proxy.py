@@ -27,6 +27,7 @@ from typing_extensions import override
 
 from tests.authority import Authority, Issued, pem_of
 from tests.lab.plan import GATEWAY
+from tests.lab.proxy_orders import Orders
 
 if TYPE_CHECKING:
     import socket
@@ -159,8 +160,9 @@ class Proxy:
     finalized: bytes = b""
     #: How many nonces were judged, and how much of a huge body was taken.
     nonces: int = 0
-    #: How many orders the CA has made.
+    #: How many orders the CA has made, and which.
     orders: int = 0
+    ledger: Orders = field(default_factory=Orders)
     sent: int = 0
     port: int = 0
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -308,6 +310,10 @@ class _Handler(BaseHTTPRequestHandler):
         def forward() -> Answer:
             answer = self._forwarded(body)
             proxy.answered(step, answer)
+            if step is Step.NEW_ORDER:
+                proxy.ledger.ordered(body, answer)
+            elif step is Step.FINALIZE:
+                proxy.ledger.finalized(self.path, body, answer)
             return answer
 
         exchange = Exchange(proxy, step, self.command, body, forward, self._reply, self.request)

@@ -5,26 +5,61 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from tests.torture import faults, pebble
+from tests.torture import faults, kills, pebble, rollbacks, scoreboard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.torture.scoreboard import Block
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the torture: its flag, what it does, and how."""
+
+    flag: str
+    help: str
+    run: Callable[[argparse.Namespace], Block]
+
+
+PARTS = (
+    Part(
+        "faults",
+        "the faults of the CA, at every step of ACME",
+        lambda wish: faults.main(wish.seed, wish.size, wish.only),
+    ),
+    Part("pebble", "the CA's own habits, by pairs", lambda _wish: pebble.main()),
+    Part(
+        "kills",
+        "kill -9 of everybody at every known point, then at random times",
+        lambda wish: kills.main(wish.seed, wish.size, wish.only, wish.random),
+    ),
+    Part(
+        "rollbacks",
+        "deploys that must fail, on several servers at once",
+        lambda wish: rollbacks.main(wish.seed, wish.size or rollbacks.NUMBER),
+    ),
+)
 
 
 def main() -> int:
     """Runs the parts that were asked for, or all; 1 when something ended otherwise than it must."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
-    parser.add_argument(
-        "--faults", action="store_true", help="only the faults of the CA, at every step of ACME"
-    )
-    parser.add_argument("--pebble", action="store_true", help="only the CA's own habits, by pairs")
+    for part in PARTS:
+        parser.add_argument(f"--{part.flag}", action="store_true", help=f"only {part.help}")
     parser.add_argument("--seed", type=lambda text: int(text, 16), default=random.getrandbits(32))
-    parser.add_argument("--size", type=int, help="how many cases, drawn by the seed; all if left out")
+    parser.add_argument("--size", type=int, help="how many cases of a part, drawn by the seed")
     parser.add_argument("--only", default="", help="only cases with this in their name")
+    parser.add_argument("--random", type=int, default=kills.RANDOM, help="kills at random times")
     wish = parser.parse_args()
     print(f"seed {wish.seed:x}", flush=True)
-    every = not (wish.faults or wish.pebble)
-    bad = faults.main(wish.seed, wish.size, wish.only) if wish.faults or every else 0
-    bad += pebble.main() if wish.pebble or every else 0
-    return int(bad > 0)
+    chosen = [part for part in PARTS if getattr(wish, part.flag)] or PARTS
+    blocks = [part.run(wish) for part in chosen]
+    print(scoreboard.told(blocks, wish.seed))
+    return int(any(block.wrong for block in blocks))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from tests.lab.image import install
 from tests.lab.lab import Lab
 from tests.torture import matrix
 from tests.torture.attempt import Issuer
+from tests.torture.scoreboard import Block
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,8 +35,8 @@ def run(issuer: Issuer, cases: Iterable[matrix.Case]) -> Iterator[matrix.Verdict
         yield from pool.map(partial(matrix.judge, issuer), cases)
 
 
-def main(seed: int, size: int | None, only: str) -> int:
-    """Prints every case and the scoreboard; how many ended otherwise than they must."""
+def main(seed: int, size: int | None, only: str) -> Block:
+    """Prints every case; how many ended otherwise than they must, and the figures."""
     install(say=lambda _: None)
     verdicts = []
     with Lab.up("torture-faults", FLEET) as lab:
@@ -48,19 +49,18 @@ def main(seed: int, size: int | None, only: str) -> int:
             )
             if verdict.wrong and verdict.ended.outcome != "signed":
                 print(f"    {verdict.ended.result['failure']}", flush=True)
-    print(scoreboard(verdicts))
-    return sum(bool(verdict.wrong) for verdict in verdicts)
+    wrong = sum(bool(verdict.wrong) for verdict in verdicts)
+    return Block("faults of the CA", wrong, figures(verdicts))
 
 
-def scoreboard(verdicts: list[matrix.Verdict]) -> str:
+def figures(verdicts: list[matrix.Verdict]) -> list[str]:
     """One line of figures, and one of classes."""
     faults = {verdict.case.fault.kind for verdict in verdicts}
     steps = {verdict.case.fault.step for verdict in verdicts}
     classes = Counter(verdict.ended.outcome for verdict in verdicts)
-    return (
-        f"faults x steps: {len(faults)} kinds x {len(steps)} steps = {len(verdicts)} attempts, "
-        f"{sum(bool(verdict.wrong) for verdict in verdicts)} wrong, "
-        f"{sum(verdict.early for verdict in verdicts)} requests before Retry-After, "
-        f"{sum(verdict.double for verdict in verdicts)} double orders\n"
-        f"classes: {', '.join(f'{name} {number}' for name, number in classes.most_common())}"
-    )
+    return [
+        f"faults x steps: {len(faults)} kinds x {len(steps)} steps = {len(verdicts)} attempts",
+        f"requests before Retry-After: {sum(verdict.early for verdict in verdicts)}",
+        f"double orders: {sum(verdict.double for verdict in verdicts)}",
+        f"classes: {', '.join(f'{name} {number}' for name, number in classes.most_common())}",
+    ]

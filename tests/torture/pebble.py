@@ -12,6 +12,7 @@ from tests.lab.lab import Lab
 from tests.lab.proxy import Proxy
 from tests.torture.attempt import Attempt, Issuer
 from tests.torture.faults import FLEET
+from tests.torture.scoreboard import Block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,8 +82,8 @@ def judge(issuer: Issuer, row: Row, folder: Path) -> tuple[str, int, list[str]]:
     return ended.outcome, requests, wrong
 
 
-def main() -> int:
-    """Prints every row and the scoreboard; how many ended otherwise than they must."""
+def main() -> Block:
+    """Prints every row; how many ended otherwise than they must, and the figures."""
     install(say=lambda _: None)
     bad = most = 0
     with Lab.up("torture-pebble", FLEET) as lab, TemporaryDirectory() as folder:
@@ -94,5 +95,4 @@ def main() -> int:
             print(f"{told}: {outcome}, {requests} requests  {'; '.join(wrong) or 'as it must'}", flush=True)
             bad += bool(wrong)
             most = max(most, requests)
-    print(f"pebble's habits by pairs: {len(rows())} attempts, {bad} wrong, at most {most} requests")
-    return bad
+    return Block("habits of the CA, by pairs", bad, [f"{len(rows())} attempts, at most {most} requests"])

@@ -35,6 +35,8 @@ def recover(database: Database, workshop: Workshop, roster: AbstractSet[str], no
             job = jobs.get(session, job_id)
             if job.state is JobState.RUNNING and job.fence == fence:
                 _lose(session, job, now)
+                failpoint("recovery.uncommitted")
+        failpoint("recovery.committed")
         log.warning("job lost", job=job_id, processes_ended=ended)
     sweep(database, workshop)
     return [job_id for job_id, _, _ in orphans]

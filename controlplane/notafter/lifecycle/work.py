@@ -65,6 +65,7 @@ class Worker:
         failpoint("work.before_claim")
         with self.desk.database.write() as session:
             claim = jobs.claim(session, processes.identity(), run_id, self.clock())
+            failpoint("claim.uncommitted")
         if claim is None:
             return False
         failpoint("work.claimed")
@@ -99,6 +100,7 @@ class Worker:
         with self.desk.database.write() as session:
             jobs.holding(session, claim).token_hash = tokens.digest(token)
             plan = planning.plan(session, claim.job_id, self.clock())
+            failpoint("plan.uncommitted")
         failpoint("work.planned")
         told = _Log(self.desk.database, claim, self.clock, token)
         listener = Listener(
@@ -186,6 +188,7 @@ class _Log:
         with contextlib.suppress(ClaimLost), self._database.write() as session:
             jobs.holding(session, self._claim)
             lines.add(session, self._claim.job_id, self._texts, self._clock())
+            failpoint("log.uncommitted")
         self._texts = []
         self._written_at = time.monotonic()
 

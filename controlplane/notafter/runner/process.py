@@ -81,6 +81,7 @@ def main(folder: Path) -> int:
     failpoint("process.started")
     try:
         status, code = _ansible(run, folder, wish)
+        failpoint("process.ended")
     finally:
         run.done.set()
         processes.end_marked(os.environ[processes.MARK])

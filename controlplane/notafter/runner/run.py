@@ -65,7 +65,9 @@ def run(  # noqa: PLR0913, PLR0917 -- everything that a run is
     try:
         _prepare(workshop, wish, token, folder)
         failpoint("run.prepared")
-        return _carry_through(workshop, folder, run_id, listener, stop)
+        end = _carry_through(workshop, folder, run_id, listener, stop)
+        failpoint("run.ended")
+        return end
     finally:
         processes.end_marked(run_id)
         shutil.rmtree(folder, ignore_errors=True)

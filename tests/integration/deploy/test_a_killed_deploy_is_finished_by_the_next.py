@@ -9,6 +9,7 @@ from ansible_collections.notafter.tls.plugins.plugin_utils import carrier
 from ansible_collections.notafter.tls.plugins.plugin_utils.carrier import HostProgramError
 
 from tests.integration.deploy.conftest import HELD
+from tests.torture.breaks import reload_that_does
 
 if TYPE_CHECKING:
     from tests.integration.deploy.conftest import Target
@@ -48,6 +49,18 @@ def test_k1_after_a_kill_even_a_run_with_nothing_to_do_puts_the_old_files_back(
     assert len(answer["recovered"]) == 1
     assert nginx.bytes_on_disk() == before
     nginx.host.run(["nginx", "-t"])
+
+
+@pytest.mark.parametrize("point", ["restoring", "restored-0", "put-back"])
+def test_k1_a_roll_back_that_is_killed_is_ended_by_the_next_run(nginx: Target, point: str) -> None:
+    before, served = nginx.bytes_on_disk(), nginx.served()
+    with reload_that_does(nginx.host, "nginx", "/bin/true"):
+        nginx.fail_at(point)
+        with pytest.raises(HostProgramError):
+            nginx.deploy(nginx.issue(), verify_seconds=1)
+    answer = nginx.send(nginx.request(nginx.issue(), deployments=[]))
+    assert len(answer["recovered"]) == 1
+    assert (nginx.bytes_on_disk(), nginx.served()) == (before, served)
 
 
 def test_n1_the_run_goes_on_to_its_end_when_the_connection_that_brought_it_is_gone(nginx: Target) -> None:

@@ -155,7 +155,6 @@ def promote(name: str, attempt: str, certificate: str, chain: str) -> None:
         state.write(os.path.join(version, "key.pem"), key.encode("ascii"))
         state.write(os.path.join(version, "chain.pem"), chain.encode("ascii"))
         state.write(os.path.join(version, "certificate.pem"), certificate.encode("ascii"))
-        state.failpoint("version-written")
         link = os.path.join(base, "current.%d.tmp" % os.getpid())
         os.symlink(os.path.join("versions", fingerprint), link)
         os.rename(link, os.path.join(base, "current"))

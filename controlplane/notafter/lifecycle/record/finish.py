@@ -26,6 +26,7 @@ def finish(database: Database, claim: Claim, ending: RunEnd, now: datetime) -> N
         job.token_hash = None
         good = sum(state is ItemState.SUCCEEDED for state in states)
         job.message = ending.message or f"{good} of {len(states)} succeeded"
+        failpoint("finish.uncommitted")
     failpoint("finish.committed")
 
 
