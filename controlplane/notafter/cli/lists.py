@@ -8,7 +8,7 @@ import typer
 from notafter.app.rooms import clock
 from notafter.cli.answer import AsJson, rooms, show
 from notafter.domain.certificate import health
-from notafter.domain.deployment import Sync, sync
+from notafter.domain.deployment import Sync, sync, why_deploy
 from notafter.domain.difference import View, difference
 from notafter.domain.renewal import why_due
 from notafter.domain.server import presence
@@ -44,9 +44,10 @@ def list_versions(
 
 @cli.command("deployments")
 def list_deployments(as_json: AsJson = False) -> None:
-    """List the places where certificates serve."""
+    """List the places where certificates serve and what happens there next."""
+    now = clock()
     with rooms() as opened, opened.database.read() as session:
-        rows = [_deployment(session, place, view) for place, view in deployments.survey(session)]
+        rows = [_deployment(session, place, view, now) for place, view in deployments.survey(session)]
     show(rows, as_json)
 
 
@@ -97,14 +98,16 @@ def _version(row: CertificateRow, version: VersionRow) -> dict[str, Any]:
     }
 
 
-def _deployment(session: Session, row: DeploymentRow, view: View) -> dict[str, Any]:
+def _deployment(session: Session, row: DeploymentRow, view: View, now: datetime) -> dict[str, Any]:
+    facts = deployments.facts(session, row)
     return {
         "deployment": row.key,
         "certificate": row.certificate.key,
         "server": row.server.name,
         "service": row.service,
         "path": row.path,
-        "sync": sync(deployments.facts(session, row)).value,
+        "sync": sync(facts).value,
+        "next": why_deploy(facts, now).reason.sentence,
         "difference": difference(view).sentence,
         "live": row.live_fingerprint or row.file_fingerprint,
         "verified": row.verified_at,
