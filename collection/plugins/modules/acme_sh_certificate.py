@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: acme_sh_certificate
-short_description: Has a certificate signed by acme.sh
+short_description: Has a certificate signed by acme.sh, or revoked
 version_added: 0.1.0
 author:
   - notafter contributors (@notafter)
@@ -17,6 +17,8 @@ description:
   - Every attempt has a private, disposable home; acme.sh keeps no state, makes no key and renews nothing by itself.
   - Asking twice with the same O(attempt) finds the certificate that the first asking had signed.
   - What comes back is checked before it counts. The key must match, the names must be covered, the chain must verify.
+  - The CSR is checked before an order is made. It must ask for the names, and never for must-staple.
+  - With O(state=revoked) a certificate is revoked (RFC 8555, section 7.6). One that was revoked before is no failure and no change.
 attributes:
   check_mode:
     description: Can run in C(check_mode) and tell what it would do without doing it.
@@ -35,19 +37,23 @@ options:
     description: The inventory name of the certificate.
     type: str
     required: true
+  state:
+    description: Whether the certificate is to be signed, or revoked.
+    type: str
+    choices: [present, revoked]
+    default: present
   names:
-    description: The DNS names to cover, in lower case, internationalised ones as C(xn--).
+    description:
+      - The DNS names to cover, in lower case, internationalised ones as C(xn--), and IP addresses (RFC 8738) in their canonical form.
+      - Required with O(state=present).
     type: list
     elements: str
-    required: true
   csr:
-    description: The certificate signing request (PEM).
+    description: The certificate signing request (PEM). Required with O(state=present).
     type: str
-    required: true
   attempt:
-    description: The name of this attempt.
+    description: The name of this attempt. Required with O(state=present).
     type: str
-    required: true
   ca:
     description:
       - C(directory) is the ACME directory URL.
@@ -55,25 +61,40 @@ options:
       - C(root) is the path, on the controller, of a PEM file with the root that what the CA signs must lead to.
         Without it any chain will do, but one there must be.
       - C(email) is the contact of the account.
+      - C(eab_key_id) is the key id of the external account binding that some CAs want (RFC 8555, section 7.3.4).
     type: dict
     required: true
   account:
     description: Which of the issuer's own ACME accounts to use, without a control plane.
     type: str
     default: default
+  eab_hmac_key:
+    description:
+      - The HMAC key (base64url) that belongs to C(eab_key_id). Taken from the control plane in a job.
+      - It is used once, when the account is registered, and is in no file and no argument of a process.
+    type: str
   challenge:
     description:
-      - How control of the names is proved.
+      - How control of the names is proved. Required with O(state=present).
       - C(type) is C(dns-01), with C(provider) (the C(dns_*) name that acme.sh knows) and optionally C(dns_sleep) in seconds
         (without it the authoritative name servers are asked until they show the records, for at most two minutes);
-        or C(http-01), with C(mode) C(stateless), or C(mode) C(webroot) and C(webroot).
+        or C(http-01), with C(mode) C(stateless), or C(mode) C(webroot) and C(webroot), or C(mode) C(standalone);
+        or C(tls-alpn-01).
+      - For C(dns-01), C(alias) or C(domain_alias) say in which domain, or at which name, the TXT records stand that the names lead to by C(CNAME),
+        as the options C(--challenge-alias) and C(--domain-alias) of acme.sh do.
+      - In C(mode) C(standalone) and for C(tls-alpn-01), acme.sh itself listens on the issuer, on C(port) (80 and 443). The issuer must be the host that
+        the names lead to. Attempts that want the same port wait for each other.
     type: dict
-    required: true
   dns_variables:
     description: What the DNS provider of acme.sh asks for. Taken from the control plane in a job.
     type: dict
   profile:
     description: The ACME profile to ask for.
+    type: str
+  preferred_chain:
+    description:
+      - The common name of the issuer that the chain should lead to, where the CA offers several (RFC 8555, section 7.4.2).
+      - Where it offers none the CA's own choice is taken, with a warning.
     type: str
   replaces:
     description: The certificate (PEM) that the new one replaces (RFC 9773).
@@ -81,6 +102,21 @@ options:
   minimum_validity:
     description: Seconds that the new certificate must be valid for. One that ends sooner is refused.
     type: int
+  certificate:
+    description: The certificate (PEM) to revoke. Required with O(state=revoked).
+    type: str
+  reason:
+    description: Why it is revoked, in the words of RFC 5280, section 5.3.1.
+    type: str
+    choices: [unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation]
+    default: unspecified
+  by:
+    description:
+      - Who signs the request to revoke. The account that ordered the certificate, or the key of the certificate itself.
+      - The key is that which the issuer keeps under O(name), in a job that of the control plane.
+    type: str
+    choices: [account, key]
+    default: account
   timeout:
     description: Seconds after which acme.sh is ended.
     type: int
@@ -106,17 +142,28 @@ EXAMPLES = r"""
       type: dns-01
       provider: dns_cf
   delegate_to: "{{ groups.issuers | first }}"
+
+- name: Revoke a certificate whose key was stolen
+  notafter.tls.acme_sh_certificate:
+    state: revoked
+    name: "{{ inventory_hostname }}"
+    certificate: "{{ lookup('file', 'stolen.pem') }}"
+    reason: keyCompromise
+    by: key
+    ca:
+      directory: https://acme-v02.api.letsencrypt.org/directory
+  delegate_to: "{{ groups.issuers | first }}"
 """
 
 RETURN = r"""
 attempt:
   description: The name of the attempt.
-  returned: always
+  returned: with O(state=present)
   type: str
   sample: req-12
 certificate:
   description: The signed certificate.
-  returned: success
+  returned: success, with O(state=present)
   type: dict
   contains:
     pem:
@@ -175,9 +222,14 @@ seconds:
   returned: when the issuer was asked
   type: float
   sample: 6.1
+revoked:
+  description: What was revoked, by its fingerprint, and whether it was so already.
+  returned: success, with O(state=revoked)
+  type: dict
+  sample: {"fingerprint_sha256": "9f86d081884c7d65", "already": false}
 failure:
   description:
-    - Why there is no certificate. C(class) is one of C(rate_limited), C(challenge_failed), C(ca_unavailable), C(account), C(caa),
+    - Why there is no certificate, or why it is not revoked. C(class) is one of C(rate_limited), C(challenge_failed), C(ca_unavailable), C(account), C(caa),
       C(rejected_identifier), C(dns_provider), C(wrong_certificate), C(invalid_request), C(internal).
     - C(message) is a sentence, C(type) the problem type of the CA, C(identifier) the name that it is about, C(retry_after)
       the seconds that the CA wants to be left alone.
