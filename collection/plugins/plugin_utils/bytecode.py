@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The byte code of modules, for hosts whose Python is the controller's own (docs/decisions/0009).
 
-Where in a line something stands is left out: it is half of the byte code, and of a defect the line
-is told and no more.
+Types are left out, and where in a line something stands: that is half of the byte code, and of a
+defect the line is told and no more.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import importlib.util
 import marshal
 import sys
 import typing as t
+
+from .untyped import untyped
 
 if t.TYPE_CHECKING:
     import types
@@ -28,7 +30,7 @@ def of(sources: t.Mapping[str, str]) -> bytes:
 
 
 def _compiled(name: str, source: str) -> types.CodeType:
-    tree = ast.parse(source)
+    tree = untyped(ast.parse(source))
     for node in ast.walk(tree):
         if isinstance(node, (ast.stmt, ast.expr, ast.excepthandler, ast.arg, ast.keyword, ast.alias)):
             node.end_lineno = node.lineno

@@ -3,7 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Takes one request, runs the operation that it names, and prints one answer."""
 
-import importlib
 import json
 import os
 import signal
@@ -11,6 +10,7 @@ import sys
 from typing import Any, Dict
 
 from .errors import HostError
+from .loading import loaded
 
 OPERATIONS = (
     "acme_account",
@@ -34,8 +34,7 @@ def answer(request: Dict[str, Any]) -> Dict[str, Any]:
     if operation not in OPERATIONS:
         return {"ok": False, "kind": "unknown_operation", "message": "no operation %r" % (operation,)}
     try:
-        module = importlib.import_module("." + operation, __package__)
-        result = dict(module.run(request))
+        result = dict(loaded("%s.%s" % (__package__, operation)).run(request))
     except HostError as error:
         return {"ok": False, "kind": error.kind, "message": error.message}
     except OSError as error:

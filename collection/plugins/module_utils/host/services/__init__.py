@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The kinds of server: one file each, with a class that is derived from `_base.Service`."""
 
-import importlib
 import os
 from typing import Any, Iterable, Optional
 
 from ..errors import HostError
+from ..loading import loaded
 
 
 def _modules() -> Iterable[str]:
@@ -36,5 +36,4 @@ def get(name: str, machine: Optional[Any] = None) -> Any:
         raise HostError(
             "unknown_service", "no kind of server is called %r; known: %s" % (name, ", ".join(KINDS))
         )
-    module = importlib.import_module("." + name, __package__)
-    return module.SERVICE(machine)
+    return loaded("%s.%s" % (__package__, name)).SERVICE(machine)

@@ -9,6 +9,7 @@ no private key can be taken for it, whatever label it bears.
 """
 
 import binascii
+import functools
 import re
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
@@ -91,7 +92,7 @@ def _pem(data: bytes) -> Contents:
         if label.endswith(b"PRIVATE KEY"):
             has_key = True
         elif label in _CERTIFICATES:
-            der = certificate(decoded(body))
+            der = _decoded_certificate(body)
             if der is None:
                 return Contents(form, found, has_key, "certificate %d is damaged" % (len(found) + 1))
             found.append(der)
@@ -103,6 +104,11 @@ def _pem(data: bytes) -> Contents:
     if form == PKCS7:
         return Contents(form, [], False, "no certificate in its PKCS#7")
     return Contents(form, [], False, "no PEM in it" if data.strip() else "empty")
+
+
+@functools.lru_cache(maxsize=64)  # a host has an issuer's certificate in hundreds of files
+def _decoded_certificate(body: bytes) -> Optional[bytes]:
+    return certificate(decoded(body))
 
 
 def decoded(body: bytes) -> bytes:

@@ -22,7 +22,8 @@ SEARCH = (
 _PROC_LIMIT = 4 * 1024 * 1024
 _PROGRAM_LIMIT = 64 * 1024 * 1024
 _ELF = b"\x7fELF"
-_TEXT_LIMIT = 64 * 1024
+_TEXT_LIMIT = 16 * 1024
+_STEP = 96 * 1024
 
 
 def _run(argv: List[str], **options: Any) -> Any:
@@ -86,7 +87,6 @@ class Machine:
         self._names: Optional[List[Tuple[int, str]]] = None
         self._looked_at: Dict[int, Optional[Process]] = {}
         self._told: Dict[Tuple[str, ...], str] = {}
-        self._image: Tuple[Optional[str], bytes] = (None, b"")
 
     def ask(
         self, argv: List[str], timeout: float = 30.0, env: Optional[Dict[str, str]] = None
@@ -111,15 +111,20 @@ class Machine:
         What a program prints of itself often stands there whole, and to read it costs a tenth
         of running it. Of a script there is nothing: its words are not what it prints.
         """
-        if self._image[0] != program:
-            self._image = (program, _reading.program(program, _PROGRAM_LIMIT))
-        data = self._image[1]
-        at = data.find(sign) if data.startswith(_ELF) else -1
-        while at >= 0:
-            end = data.find(b"\0", at)
-            start = data.rfind(b"\0", max(0, at - _TEXT_LIMIT), at) + 1
-            yield _reading.text(data[start : min(end, at + _TEXT_LIMIT)])
-            at = data.find(sign, end) if end > 0 else -1
+        done = 0  # the place in the program up to which texts were told
+        for first, data in _reading.pieces(program, _STEP, _TEXT_LIMIT, _PROGRAM_LIMIT):
+            if not first and not data.startswith(_ELF):
+                return
+            last = _STEP + (_TEXT_LIMIT if first else 0)  # what follows is the next piece's
+            at = data.find(sign, max(0, done - first), last + len(sign) - 1)
+            while at >= 0:
+                start = data.rfind(b"\0", max(0, at - _TEXT_LIMIT), at) + 1
+                end = data.find(b"\0", at)
+                end = min(len(data) if end < 0 else end, at + _TEXT_LIMIT)
+                yield _reading.text(data[start:end])
+                done = first + end + 1
+                at = data.find(sign, end, last + len(sign) - 1)
+            done = max(done, first + last)
 
     def find(self, names: Sequence[str], folders: Sequence[str] = ()) -> Optional[str]:
         """The first program of these names in the search path or in the folders given.

@@ -11,15 +11,16 @@ from . import _reading
 
 # The folder that a client keeps its certificates in, wherever it was put. First match wins.
 _PLACES = (
-    ("certbot", re.compile(r"/letsencrypt/(live|archive)/")),
-    ("acme.sh", re.compile(r"/\.?acme\.sh/")),
-    ("dehydrated", re.compile(r"/\.?dehydrated/")),
-    ("lego", re.compile(r"/\.?lego/")),
-    ("getssl", re.compile(r"/\.getssl/")),
-    ("uacme", re.compile(r"/uacme/")),
-    ("caddy", re.compile(r"/caddy/(.*/)?certificates/")),
-    ("mod_md", re.compile(r"/md/domains/")),
+    ("certbot", r"/letsencrypt/(live|archive)/"),
+    ("acme.sh", r"/\.?acme\.sh/"),
+    ("dehydrated", r"/\.?dehydrated/"),
+    ("lego", r"/\.?lego/"),
+    ("getssl", r"/\.getssl/"),
+    ("uacme", r"/uacme/"),
+    ("caddy", r"/caddy/(.*/)?certificates/"),
+    ("mod_md", r"/md/domains/"),
 )
+_ANY_PLACE = re.compile("|".join(pattern for _name, pattern in _PLACES))
 STAMPED = re.compile(r"(cert|chain|fullchain|privkey)-\d{10}\.pem$")
 _ACME_SH_FILES = re.compile(r"^Le_Real\w*Path='?([^'\n]+)", re.MULTILINE)
 _CERTBOT_FILES = re.compile(r"^(?:cert|privkey|chain|fullchain)\s*=\s*(\S.*?)\s*$", re.MULTILINE)
@@ -113,7 +114,6 @@ class Managers:
 
 
 def _by_place(path: str) -> Optional[str]:
-    for name, pattern in _PLACES:
-        if pattern.search(path):
-            return name
-    return None
+    if _ANY_PLACE.search(path) is None:
+        return None
+    return next((name for name, pattern in _PLACES if re.search(pattern, path)), None)

@@ -10,12 +10,13 @@ that the time is linear whatever the text is.
 import re
 from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
-WORD = "word"
 END = "end"
-BROKEN = "broken"
 
-_BLANK = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
-_BARE = re.compile(r"(?:[^ \t\r\n;{\\$]+|\\[\s\S]|\$\{*)+")
+# What is blank, and then a word that needs no quotes, if there is one.
+_NEXT = re.compile(
+    r"(?:[ \t\r\n]+|#[^\n]*)*"
+    r"((?:[^ \t\r\n;{}\"'\\$]|\\[\s\S]|\$\{*)(?:[^ \t\r\n;{\\$]+|\\[\s\S]|\$\{*)*)?"
+)
 _QUOTED = {
     '"': re.compile(r'"(?:[^"\\]+|\\[\s\S])*'),
     "'": re.compile(r"'(?:[^'\\]+|\\[\s\S])*"),
@@ -56,45 +57,65 @@ class Block:
 
 
 class Words:
-    """Cuts a text into words and signs, and knows the line it is at."""
+    """Cuts a text into statements of words, and knows the line that it is at."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
-        self.line = 1
+        self.ended_at = 0  # where the last sign, or a word in quotes, begins
+        self._line = 1
         self._counted = 0
 
-    def next(self) -> Tuple[str, str]:
-        """The next word or sign: (WORD, text), (";", ""), ("{", ""), ("}", ""), (END, ""), (BROKEN, why)."""
-        text = self.text
-        blank = _BLANK.match(text, self.at)
-        start = self.at = blank.end() if blank else self.at
-        self.line += text.count("\n", self._counted, start)
-        self._counted = start
-        if start >= len(text):
-            return END, ""
-        sign = text[start]
-        if sign in ";{}":
-            self.at = start + 1
-            return sign, ""
-        if sign in "\"'":
-            return self._quoted(sign)
-        match = _BARE.match(text, start)
-        if match is None:
-            self.at = len(text)
-            return BROKEN, "the text ends in the middle of a word"
-        self.at = match.end()
-        return WORD, _unescaped(match.group())
+    def line(self, at: int) -> int:
+        """The line of a place; places come in their order."""
+        self._line += self.text.count("\n", self._counted, at)
+        self._counted = max(self._counted, at)
+        return self._line
 
-    def _quoted(self, quote: str) -> Tuple[str, str]:
+    def statement(self) -> Tuple[List[str], int, str]:
+        """The words up to the next sign, the place of the first one, and what ended them.
+
+        That is `;`, `{`, `}`, END, or why nothing more can be understood.
+        """
+        words: List[str] = []
+        first = -1
+        while True:
+            match = _NEXT.match(self.text, self.at)
+            if match is None:  # it matches every text
+                raise AssertionError(self.at)
+            word, self.at = match.group(1), match.end()
+            if first < 0:
+                first = self.at if word is None else match.start(1)
+            if word is None:
+                ended = self._sign(words)
+                if ended is not None:
+                    return words, first, ended
+            else:
+                words.append(_unescaped(word) if "\\" in word else word)
+
+    def _sign(self, words: List[str]) -> Optional[str]:
+        """Steps over a sign, or over a word in quotes, which goes to the words: then None."""
+        self.ended_at = self.at
+        sign = self.text[self.at : self.at + 1]
+        if not sign:
+            return END
+        if sign in "\"'":
+            return self._quoted(sign, words)
+        if sign not in ";{}":
+            self.at = len(self.text)
+            return "the text ends in the middle of a word"
+        self.at += 1
+        return sign
+
+    def _quoted(self, quote: str, words: List[str]) -> Optional[str]:
         match = _QUOTED[quote].match(self.text, self.at)
         end = match.end() if match else len(self.text)
         if self.text[end : end + 1] != quote:
             self.at = len(self.text)
-            return BROKEN, "a quote is never closed"
-        value = _unescaped(self.text[self.at + 1 : end])
+            return "a quote is never closed"
+        words.append(_unescaped(self.text[self.at + 1 : end]))
         self.at = end + 1
-        return WORD, value
+        return None
 
     def skip_lua(self) -> bool:
         """Steps over a block of Lua whose `{` has just been read; False when it never ends."""
@@ -118,8 +139,6 @@ class Words:
 
 
 def _unescaped(value: str) -> str:
-    if "\\" not in value:
-        return value
     return _ESCAPE.sub(lambda match: _ESCAPED.get(match.group(1), match.group(0)), value)
 
 
@@ -144,7 +163,8 @@ class Parser:
         stack: List[Optional[Block]] = [root]
         first = True
         while True:
-            directive, ended = self._statement(words, file)
+            said, place, ended = words.statement()
+            directive = Directive(said[0], said[1:], file, words.line(place)) if said else None
             if ended == ";":
                 if directive is not None and stack[-1] is not None:
                     self._directive(directive, stack[-1])
@@ -157,26 +177,14 @@ class Parser:
                 if len(stack) > 1:
                     stack.pop()
                 elif first:
-                    self.warn('"}" without "{"', file, words.line)
+                    self.warn('"}" without "{"', file, words.line(words.ended_at))
                     first = False
             else:
-                self._end(ended, directive, len(stack), file, words.line)
+                self._end(ended, directive, len(stack), file, words.line(words.ended_at))
                 return
             if len(stack) > _DEPTH:
-                self.warn("blocks are nested too deeply", file, words.line)
+                self.warn("blocks are nested too deeply", file, words.line(words.ended_at))
                 return
-
-    def _statement(self, words: Words, file: str) -> Tuple[Optional[Directive], str]:
-        """The words up to the next `;`, `{`, `}` or end, and what ended them."""
-        arguments: List[str] = []
-        line = 0
-        while True:
-            kind, value = words.next()
-            if kind != WORD:
-                directive = Directive(arguments[0], arguments[1:], file, line) if arguments else None
-                return directive, value if kind == BROKEN else kind
-            line = line or words.line
-            arguments.append(value)
 
     def _directive(self, directive: Directive, block: Block) -> None:
         if directive.name == "include":

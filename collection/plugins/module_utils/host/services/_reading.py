@@ -13,7 +13,7 @@ import errno
 import os
 import stat
 import time
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 SMALL_LIMIT = 256 * 1024
 PEM_LIMIT = 1024 * 1024
@@ -110,12 +110,23 @@ def small(path: str) -> str:
         return ""
 
 
-def program(path: str, limit: int) -> bytes:
-    """The bytes of a program; none where it cannot be read."""
+def pieces(path: str, step: int, around: int, limit: int) -> Iterator[Tuple[int, bytes]]:
+    """A program in steps, each with so many bytes more on either side, and the place where it begins.
+
+    A few pages of memory do for any size. Nothing comes of one that cannot be read.
+    """
     try:
-        return _read(raw(path), limit).data
+        handle, found = _known(raw(path))
     except (OSError, ValueError, Unreadable):
-        return b""
+        return
+    try:
+        for at in range(0, min(found.st_size, limit), step):
+            first = max(0, at - around)
+            yield first, os.pread(handle, at - first + step + around, first)
+    except OSError:
+        return
+    finally:
+        os.close(handle)
 
 
 class Reader:
@@ -241,31 +252,37 @@ def opened(path: str) -> int:
 
 
 def _opened(path: bytes) -> int:
+    return _known(path)[0]
+
+
+def _known(path: bytes) -> Tuple[int, os.stat_result]:
+    """A descriptor of a regular file, and what it says of itself."""
     _require_regular(os.stat(path))
     try:
         handle = os.open(path, _PLAIN | _NOATIME)
     except PermissionError:
         handle = os.open(path, _PLAIN)
     try:
-        _require_regular(os.fstat(handle))
-    except Unreadable:
+        found = os.fstat(handle)
+        _require_regular(found)
+    except (OSError, Unreadable):
         os.close(handle)
         raise
-    return handle
+    return handle, found
 
 
 def _read(path: bytes, limit: int) -> Content:
-    handle = _opened(path)
+    handle, found = _known(path)
     try:
-        found = os.fstat(handle)
         chunks = []
         left = limit + 1
         while left > 0:
-            chunk = os.read(handle, min(left, max(found.st_size + 1, 1 << 14)))
-            if not chunk:
-                break
+            wanted = min(left, max(found.st_size + 1, 1 << 14))
+            chunk = os.read(handle, wanted)
             chunks.append(chunk)
             left -= len(chunk)
+            if not chunk or (len(chunk) == found.st_size and len(chunk) < wanted):
+                break  # that was all: a file of the kernel's says of itself that it has no size
     finally:
         os.close(handle)
     if left <= 0:
@@ -287,6 +304,9 @@ def matches(name: str, pattern: str, hidden: bool = False) -> bool:
     """Whether a file name matches `*`, `?` and `[...]`, in time linear in both for each star."""
     if name.startswith(".") and not hidden and not pattern.startswith("."):
         return False
+    head, star_sign, tail = pattern.partition("*")
+    if star_sign and not any(sign in pattern for sign in "?[\\") and "*" not in tail:  # most are `*.conf`
+        return len(name) >= len(head) + len(tail) and name.startswith(head) and name.endswith(tail)
     at = cursor = 0
     star = -1
     mark = 0

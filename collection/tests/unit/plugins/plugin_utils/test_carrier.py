@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import subprocess
@@ -14,7 +13,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.notafter.tls.plugins.module_utils.host import program, services
+from ansible_collections.notafter.tls.plugins.module_utils.host import program
 from ansible_collections.notafter.tls.plugins.plugin_utils import bytecode, carrier
 
 HOST = Path(program.__file__).parent
@@ -77,58 +76,6 @@ def test_an_interpreter_is_quoted_and_a_discovered_one_is_looked_for() -> None:
         assert "platform-python" in carrier.command(unset)
 
 
-def test_only_what_an_operation_may_import_goes_to_the_host() -> None:
-    probe, scan = carrier.needed("probe"), carrier.needed("scan")
-    assert "host.handshake" in probe
-    assert not [name for name in probe if name.startswith("host.services")]
-    assert {"host.services.nginx", "host.services._nginx_syntax", "host.pem"} <= set(scan)
-    assert "host.acme_sh" not in scan
-
-
-@pytest.mark.parametrize("operation", program.OPERATIONS)
-def test_every_module_that_an_operation_names_goes_with_it(operation: str) -> None:
-    sent = carrier.needed(operation)
-    for name in sent:
-        place = HOST.joinpath(*name.split(".")[1:])
-        source = (place / "__init__.py" if place.is_dir() else place.with_suffix(".py")).read_text()
-        package = name if place.is_dir() else name.rpartition(".")[0]
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.ImportFrom) and node.level:
-                above = ".".join([*package.split(".")[: len(package.split(".")) - node.level + 1]])
-                base = f"{above}.{node.module}" if node.module else above
-                named = {base} | {f"{base}.{alias.name}" for alias in node.names}
-                assert {one for one in named if one in carrier._MODULES} <= set(sent)
-
-
-def statements(source: str) -> list[str]:
-    """A program as Python understands it, with its lines; docstrings and types of results do not count."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            node.returns = None
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            body[0].value = ast.Constant(0)
-    lines = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt)]
-    return [ast.dump(tree), *map(str, lines)]
-
-
-@pytest.mark.parametrize("path", sorted(HOST.rglob("*.py")), ids=lambda path: path.name)
-def test_a_host_gets_the_same_program_without_what_only_people_read(path: Path) -> None:
-    source = path.read_text(encoding="utf-8")
-    sent = carrier.lean(source)
-    assert statements(sent) == statements(source)
-    assert len(sent) < len(source)
-
-
-def test_where_a_kind_of_server_may_be_is_what_its_class_says() -> None:
-    heads = carrier._heads(carrier.needed("scan"))
-    assert {"apache", "haproxy", "nginx", "postfix"} <= set(heads)
-    for name, head in heads.items():
-        kind = services.get(name)
-        assert head == {"process_names": kind.process_names, "traces": kind.traces}
-
-
 @pytest.mark.parametrize("other_python", [False, True], ids=["byte code", "source"])
 def test_a_defect_of_ours_is_told_with_the_place_where_it_is(tmp_path: Path, other_python: bool) -> None:
     with pytest.raises(carrier.HostProgramError) as caught:
@@ -136,7 +83,7 @@ def test_a_defect_of_ours_is_told_with_the_place_where_it_is(tmp_path: Path, oth
     assert caught.value.kind == "internal"
     lines = (HOST / "scan.py").read_text().splitlines()
     where = next(number for number, line in enumerate(lines, 1) if "in asked if" in line)
-    assert f'"host.scan", line {where}, in run' in str(caught.value)
+    assert f'"host.scan", line {where}, in _kinds' in str(caught.value)
 
 
 @pytest.mark.parametrize("other_python", [False, True], ids=["byte code", "source"])

@@ -308,6 +308,25 @@ def test_what_a_program_says_of_itself_is_read_in_its_file_unless_it_is_a_script
     assert list(machine.written(script, b"Apache/")) == []
 
 
+@pytest.mark.parametrize("place", [96 * 1024, 2 * 96 * 1024, 5 * 96 * 1024])
+@pytest.mark.parametrize("before", range(-24, 26, 4))
+def test_a_text_is_found_once_wherever_in_a_large_program_it_stands(
+    machine: FakeMachine, place: int, before: int
+) -> None:
+    program = Path(machine.program("httpd"))
+    text = b"Apache/2.4.62 (Apache/1)"
+    head = b"\x7fELF" + b"\1" * (place - before - 5) + b"\0"
+    program.write_bytes(head + text + b"\0" + b"\2" * 300_000 + b"\0Apache/9")
+    assert list(machine.written(str(program), b"Apache/")) == [text.decode(), "Apache/9"]
+
+
+def test_a_text_without_an_end_is_cut(machine: FakeMachine) -> None:
+    program = Path(machine.program("httpd"))
+    program.write_bytes(b"\x7fELF\0Apache/" + b"2" * 400_000)
+    (found,) = machine.written(str(program), b"Apache/")
+    assert found == "Apache/" + "2" * (16 * 1024 - 7)
+
+
 def test_a_kind_of_server_without_a_trace_is_not_loaded(
     machine: FakeMachine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

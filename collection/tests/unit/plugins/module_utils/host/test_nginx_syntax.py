@@ -11,7 +11,6 @@ import pytest
 from ansible_collections.notafter.tls.plugins.module_utils.host.services import _nginx_files
 from ansible_collections.notafter.tls.plugins.module_utils.host.services._nginx_syntax import (
     END,
-    WORD,
     Block,
     Directive,
     Parser,
@@ -24,12 +23,13 @@ from hypothesis import strategies as st
 def words(text: str) -> list[str]:
     """All words and signs of a text."""
     cutter = Words(text)
-    found = []
+    found: list[str] = []
     while True:
-        kind, value = cutter.next()
-        if kind == END:
+        said, _place, ended = cutter.statement()
+        found += said
+        if ended == END:
             return found
-        found.append(value if kind == WORD else kind)
+        found.append(ended)
 
 
 class Parsed:
@@ -130,6 +130,7 @@ def test_a_block_of_lua_is_opaque(lua: str, place: str) -> None:
         ("http { server { listen 1;", 'the file ends inside a block: "}" is missing', 1),
         ("http { }\n}", '"}" without "{"', 2),
         ('http {\n a "b', "a quote is never closed", 2),
+        ('http {\n a b "c\n\n\n}', "a quote is never closed", 2),
         ("http { }\nuser root", 'user has no ";" at its end', 2),
         ("http { x_by_lua_block { --[[ }", "a block of Lua never ends", 1),
         ("a \\", "the text ends in the middle of a word", 1),
