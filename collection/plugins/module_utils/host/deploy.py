@@ -15,7 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, List, Optional, Tuple
 
-from . import commands, handshake, services, state, transaction
+from . import commands, handshake, previous, services, state, transaction
 from .configured import Configured
 from .errors import Blocked, Conflict, HostError
 from .placement import CHECK_PREFIX, Placement, Stop
@@ -46,7 +46,9 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _placement(deployment: Dict[str, Any], request: Dict[str, Any]) -> Placement:
-    """A deployment of a bundle."""
+    """A deployment of a bundle, or of what the place had before."""
+    if request.get("state") == "previous":
+        return previous.placement(deployment, request)
     return Placement(deployment, request["bundles"].get(deployment["bundle"]))
 
 
@@ -102,7 +104,7 @@ def _refuse_shared_files(placements: List[Placement]) -> None:
         for claim in placement.claims():
             claims.setdefault(claim, []).append(placement)
     for (real, alias), claimants in claims.items():
-        wanted = {one.contents.get(real) or one.deployment["bundle"] for one in claimants}
+        wanted = {one.contents.get(real) or one.deployment.get("bundle") for one in claimants}
         if len(wanted) > 1:
             place = real if alias is None else "the entry %s of %s" % (alias, real)
             for placement in claimants:
@@ -179,7 +181,7 @@ class _Group:
     def _fill_keystores(self) -> None:
         """What keystores are to hold: several deployments may each have an entry in one."""
         pending: Dict[str, bytes] = {}
-        filled = [placement for placement in self.open() if placement.stores()]
+        filled = [one for one in self.open() if one.stores() or one.bundle is None]
         for placement in filled:
             placement.fill(self.configured, pending)
         for placement in filled:
@@ -276,7 +278,12 @@ class _Group:
         for placement in placements:
             changes.update({item.path: item for item in placement.changes()})
         self.units = {name: self._units(name) for name in self.running}
-        about = {"services": sorted(self.services), "units": self.units}
+        about = {
+            "services": sorted(self.services),
+            "units": self.units,
+            "deployments": [placement.identity() for placement in placements],
+            "undoes": any(placement.noun == "previous" for placement in placements),
+        }
         change.stage(list(changes.values()), about)
         try:
             change.swap()
@@ -292,7 +299,8 @@ class _Group:
         for placement in placements:
             placement.changed = True
             if placement.service in self.running:
-                placement.stop("deployed", "verified", "new handshakes show the new certificate")
+                told = "new handshakes show the %s certificate"
+                placement.stop("deployed", "verified", told % placement.noun)
             else:
                 self._stage(placement, "the files are in place")
 

@@ -11,23 +11,16 @@ import hashlib
 import os
 import struct
 import time
-from typing import List, NamedTuple, Optional
+from typing import List, Optional
 
 from . import der
 from .errors import Refused
 from .services import _keystore
+from .services._keystore import Piece
 
 _JKS = b"\xfe\xed\xfe\xed"
 _SEAL = 20
 _PROTECTION = "1.3.6.1.4.1.42.2.17.1.1"
-
-
-class Piece(NamedTuple):
-    """Where one entry lies in a keystore, and what it is."""
-
-    entry: _keystore.Entry
-    start: int
-    end: int
 
 
 def empty(password: str) -> bytes:
@@ -36,18 +29,10 @@ def empty(password: str) -> bytes:
 
 
 def pieces(data: bytes) -> List[Piece]:
-    """The entries as they lie; what comes after a secret key (JCEKS) is not taken apart."""
-    stream = _keystore.Stream(data[:-_SEAL])
-    found: List[Piece] = []
-    try:
-        version, count = _keystore.java_header(stream)
-        for _turn in range(count):
-            start = stream.at
-            entry = _keystore.java_entry(stream, version)
-            found.append(Piece(entry, start, stream.at))
-    except (_keystore.Broken, UnicodeDecodeError) as error:
-        if "secret key" not in str(error):
-            raise Refused("malformed", "the keystore is not whole: %s" % error) from error
+    """The entries as they lie; Refused where not all of them can be told apart."""
+    found, end, trouble = _keystore.java_pieces(data)
+    if trouble or end != len(data) - _SEAL:
+        raise Refused("keystore_not_understood", trouble or "more follows than it says that it has")
     return found
 
 

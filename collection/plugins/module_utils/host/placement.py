@@ -30,6 +30,9 @@ class Stop(Exception):
 class Placement:
     """Facts about one deployment; it decides nothing about its neighbours."""
 
+    #: What the certificate is called that is to be served.
+    noun = "new"
+
     def __init__(self, deployment: Dict[str, Any], bundle: Optional[Dict[str, Any]]) -> None:
         self.deployment = deployment
         self.bundle = bundle
@@ -53,6 +56,8 @@ class Placement:
 
     def _prepare(self) -> None:
         self._require_bundle()
+        if self.state is not None:
+            return
         self.endpoints = handshake.endpoints(self.deployment["listeners"], self.deployment["names"])
         if not self.deployment["files"]:
             raise Refused("no_files", "the deployment names no file")
@@ -80,7 +85,10 @@ class Placement:
 
     def claims(self) -> List[Tuple[str, Optional[str]]]:
         """The files that it changes; of a keystore only the entry of an alias, where one is named."""
-        stores = [(os.path.realpath(entry["path"]), entry.get("alias")) for entry in self.stores()]
+        stores = [
+            (os.path.realpath(entry["path"]), entry["alias"].lower() if entry.get("alias") else None)
+            for entry in self.stores()
+        ]
         plain = [(real, None) for real in self.contents if real not in {one for one, _alias in stores}]
         return plain + stores
 
@@ -272,7 +280,12 @@ class Placement:
             if served is None or served.fingerprint != wanted:
                 shown = "no answer" if served is None else served.error or str(served.fingerprint)[:16]
                 parts.append("%s for %s shows %s" % (endpoint.listener(), endpoint.name or "no name", shown))
-        return "%s, not the new certificate %s" % ("; ".join(parts), wanted[:16])
+        return "%s, not the %s certificate %s" % ("; ".join(parts), self.noun, wanted[:16])
+
+    def identity(self) -> Dict[str, Any]:
+        """What the journal keeps of it."""
+        files = [os.path.realpath(entry["path"]) for entry in self.deployment["files"]]
+        return {"certificate": self.deployment["certificate"], "service": self.service, "files": files}
 
     def outcome(self) -> Dict[str, Any]:
         """The documented form (docs/developer/contracts.md §2)."""

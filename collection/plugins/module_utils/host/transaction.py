@@ -22,14 +22,14 @@ import errno
 import os
 import shutil
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Set
 
 from . import state
 from .errors import NO_SPACE, Blocked, HostError
 from .replacement import LIMIT, Change, Replacement, Standing, digest, read
 from .switch import NEW, OLD, UNABLE, Switch, unlink
 
-__all__ = ["KEEP", "LIMIT", "Change", "Restored", "Transaction", "digest", "read", "unfinished"]
+__all__ = ["KEEP", "LIMIT", "Change", "Restored", "Transaction", "committed", "digest", "read", "unfinished"]
 
 KEEP = 5
 #: Room that the journal may need when the disk has become full after the swap.
@@ -245,12 +245,25 @@ def unfinished() -> List[Transaction]:
     return found
 
 
-def _retain() -> None:
+def committed() -> List[Dict[str, Any]]:
+    """The journals of the changes that stand, the newest first: each with the back-ups of what was before."""
+    return [journal for journal in _finished() if journal["step"] == "committed"]
+
+
+def _finished() -> List[Dict[str, Any]]:
+    """The journals of all changes that came to an end, the newest first."""
     base = state.directory("transactions")
-    finished = []
-    for identity in os.listdir(base):
-        journal = state.read_json(os.path.join(base, identity, "journal.json"))
-        if journal is not None and journal["step"] in ("committed", "restored"):
-            finished.append((journal.get("at", 0), identity))
-    for _at, identity in sorted(finished)[:-KEEP]:
-        shutil.rmtree(os.path.join(base, identity), ignore_errors=True)
+    journals = [state.read_json(os.path.join(base, one, "journal.json")) for one in os.listdir(base)]
+    found = [one for one in journals if one is not None and one["step"] in ("committed", "restored")]
+    return sorted(found, key=lambda journal: (journal.get("at", 0), journal["id"]), reverse=True)
+
+
+def _retain() -> None:
+    """Keeps the last few changes, and of each file the newest that stands: what `previous` goes back to."""
+    base = state.directory("transactions")
+    known: Set[str] = set()
+    for number, journal in enumerate(_finished()):
+        files = {entry["real"] for entry in journal["files"]} if journal["step"] == "committed" else set()
+        if number >= KEEP and files <= known:
+            shutil.rmtree(os.path.join(base, journal["id"]), ignore_errors=True)
+        known |= files

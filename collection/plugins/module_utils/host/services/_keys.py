@@ -14,7 +14,8 @@ from typing import Optional
 from ._keystore_forms import decoded, element
 
 _KEY = re.compile(rb"-----BEGIN ((?:RSA |EC )?PRIVATE KEY)-----([^-]*)-----END \1-----")
-_SEQUENCE, _INTEGER, _BITS, _OCTETS, _SECOND = 0x30, 0x02, 0x03, 0x04, 0xA1
+_SEQUENCE, _INTEGER, _BITS, _OCTETS, _SECOND, _IDENTIFIER = 0x30, 0x02, 0x03, 0x04, 0xA1, 0x06
+_KINDS = {bytes.fromhex("2a864886f70d010101"): "rsa", bytes.fromhex("2a8648ce3d0201"): "ec"}
 
 
 def of_certificate(der: bytes) -> Optional[bytes]:
@@ -23,6 +24,14 @@ def of_certificate(der: bytes) -> Optional[bytes]:
     versioned = 1 if body is not None and body[:1] == b"\xa0" else 0
     bits = _child(_child(body, _SEQUENCE, versioned + 5), _BITS, 1)
     return None if bits is None else _bare(bits[1:])
+
+
+def kind_of_certificate(der: bytes) -> Optional[str]:
+    """`rsa` or `ec`, what the public key of a certificate is; None where it is something else."""
+    body = _child(_child(der, _SEQUENCE, 0), _SEQUENCE, 0)
+    versioned = 1 if body is not None and body[:1] == b"\xa0" else 0
+    algorithm = _child(_child(_child(body, _SEQUENCE, versioned + 5), _SEQUENCE, 0), _IDENTIFIER, 0)
+    return None if algorithm is None else _KINDS.get(algorithm)
 
 
 def of_private(data: bytes) -> Optional[bytes]:

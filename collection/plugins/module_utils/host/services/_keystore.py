@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import struct
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 from .. import commands
 from ..errors import HostError
@@ -23,6 +23,10 @@ _SECONDS = 10.0
 _ENTRIES_LIMIT = 10000
 _PASSWORD_LIMIT = 1000  # openssl reads no more than 1024 bytes
 _KEY, _TRUSTED = 1, 2
+_SECRET = b"\0\0\0\3"
+_ZEROS = b"\0\0\0"  # every entry begins with them
+_TRIES = 20000
+_SEAL = 20
 _NAME = re.compile(rb"^ *friendlyName: ?(.*)$", re.MULTILINE)
 _KEY_MARK = re.compile(rb"^ *localKeyID:", re.MULTILINE)
 PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
@@ -103,21 +107,67 @@ class Stream:
         return self.take(size).replace(b"\xc0\x80", b"\0").decode("utf-8", "surrogatepass")
 
 
+class Piece(NamedTuple):
+    """Where one entry of a JKS or JCEKS lies."""
+
+    entry: Entry
+    start: int
+    end: int
+
+
 def _java(data: bytes, opening: Opening) -> Store:
     """JKS and JCEKS: certificates lie in clear between encrypted keys."""
-    stream = Stream(data)
-    found: Dict[str, Entry] = {}
-    trouble = None
-    try:
-        version, count = java_header(stream)
-        for _turn in range(count):
-            entry = java_entry(stream, version)
-            found[entry.alias.lower()] = entry
-        trouble = _java_seal(data, stream.at, opening)
-    except (Broken, UnicodeDecodeError) as error:
-        trouble = "the keystore is not whole: %s" % error
+    pieces, end, trouble = java_pieces(data)
+    found = {piece.entry.alias.lower(): piece.entry for piece in pieces}
+    trouble = trouble or _java_seal(data, end, opening)
     order = _hashtable_order(list(found))
     return Store([found[alias] for alias in order], trouble)
+
+
+def java_pieces(data: bytes) -> Tuple[List[Piece], int, Optional[str]]:
+    """The entries but secret keys as they lie, where they end, and why it could not be read whole."""
+    stream = Stream(data)
+    found: List[Piece] = []
+    try:
+        version, count = java_header(stream)
+        _walk(stream, version, count, found, iter(range(_TRIES)))
+    except (Broken, UnicodeDecodeError) as error:
+        return found, stream.at, "the keystore is not whole: %s" % error
+    return found, stream.at, None
+
+
+def _walk(stream: Stream, version: int, left: int, found: List[Piece], tries: Iterator[int]) -> None:
+    """Takes the entries that are left, one after the other."""
+    for turn in range(left):
+        start = stream.at
+        if stream.data[start : start + 4] == _SECRET:
+            stream.number()
+            stream.text()
+            stream.take(8)
+            _walk_on(stream, version, left - turn - 1, found, tries)
+            return
+        entry = java_entry(stream, version)
+        found.append(Piece(entry, start, stream.at))
+
+
+def _walk_on(stream: Stream, version: int, left: int, found: List[Piece], tries: Iterator[int]) -> None:
+    """Goes on after a secret key, which does not say how long it is: from where all fits to the end."""
+    end = len(stream.data) - _SEAL
+    at = stream.data.find(_ZEROS, stream.at, end) if left else end
+    while at >= 0 and next(tries, None) is not None:
+        trial = Stream(stream.data)
+        trial.at = at
+        rest: List[Piece] = []
+        try:
+            _walk(trial, version, left, rest, tries)
+        except (Broken, UnicodeDecodeError):
+            trial.at = at
+        if trial.at == end:
+            stream.at = end
+            found.extend(rest)
+            return
+        at = stream.data.find(_ZEROS, at + 1, end) if left else -1
+    raise Broken("what comes after a secret key is not read")
 
 
 def java_header(stream: Stream) -> Tuple[int, int]:
@@ -141,7 +191,7 @@ def java_entry(stream: Stream, version: int) -> Entry:
         return Entry(alias, [_java_certificate(stream, version) for _turn in range(count)], True)
     if tag == _TRUSTED:
         return Entry(alias, [_java_certificate(stream, version)], False)
-    raise Broken("what comes after a secret key is not read" if tag == 3 else "an entry of kind %d" % tag)
+    raise Broken("an entry of kind %d" % tag)
 
 
 def _java_certificate(stream: Stream, version: int) -> bytes:
@@ -242,7 +292,9 @@ def _pkcs12_entries(printed: bytes) -> List[Entry]:
     bags: List[Tuple[bytes, Optional[str], bool]] = []
     at = 0
     for block in PEM.finditer(printed):
-        about = printed[at : block.start()].rpartition(b"Bag Attributes")[2]  # a secret key may stand before it
+        about = printed[at : block.start()].rpartition(b"Bag Attributes")[
+            2
+        ]  # a secret key may stand before it
         at = block.end()
         found = forms.contents(block.group()).certificates
         if found:

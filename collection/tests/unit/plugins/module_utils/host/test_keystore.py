@@ -179,10 +179,27 @@ def test_what_is_wrong_with_a_keystore_is_a_problem(tmp_path: Path, issue: Issue
     assert ([kind for kind, _message in missing.problems], missing.files[0]["kind"]) == (["missing"], "jks")
 
 
-def test_a_secret_key_ends_the_reading_of_jceks(issue: Issue) -> None:
+def test_what_comes_after_a_secret_key_is_found(issue: Issue) -> None:
+    """It does not say how long it is, and may have in it what looks like an entry."""
+    like_one = b"\xac\xed serialized" + struct.pack(">I", 2) + stores._text("no") + b"\0" * 40
+    secret = struct.pack(">I", 3) + stores._text("s") + struct.pack(">Q", 0) + like_one
+    first, last = stores.key_entry("a", issue("a.test")), stores.trusted_entry("b", issue("b.test"))
+    for entries in (
+        (first, secret),
+        (first, secret, secret),
+        (secret, first),
+        (secret, secret, first, secret, last),
+    ):
+        store = read(stores.jks(*entries, magic=stores.JCEKS), "changeit")
+        assert store.trouble is None
+        assert {one.alias for one in store.entries} >= {"a"}
+    assert {one.alias for one in store.entries} == {"a", "b"}
+
+
+def test_where_nothing_fits_after_a_secret_key_it_is_said(issue: Issue) -> None:
     secret = struct.pack(">I", 3) + stores._text("s") + struct.pack(">Q", 0) + b"\xac\xed serialized"
-    data = stores.jks(stores.key_entry("a", issue("a.test")), secret, magic=stores.JCEKS)
-    store = read(data)
+    first = stores.key_entry("a", issue("a.test"))
+    store = read(stores.jks(first, secret, b"\0\0\0\1 damaged", magic=stores.JCEKS))
     assert [one.alias for one in store.entries] == ["a"]
     assert store.trouble == "the keystore is not whole: what comes after a secret key is not read"
 
