@@ -45,6 +45,7 @@ fuzz: .venv/.made ## Reads 100,000 mutated certificates and 50,000 mutated confi
 .PHONY: torture
 torture: install ## Every fault that we know at every step, and prints a scoreboard (T="--faults --seed 1f2e" chooses)
 	@PYTHONPATH=playbooks/collections $(BIN)/python -m tests.torture $(T)
+	@$(if $(T),,$(BIN)/pytest -m long)
 
 .PHONY: simulate
 simulate: .venv/.made ## Plays years of 100,000 certificates through the renewal policy, writes build/simulation.html (S="year --seed 1f2e")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tests.lab.host import LabHost
 
 _DAY = 86400
+#: A name that the CA's policy forbids.
+BLOCKED = f"blocked.{ZONE}"
 _LOG = "/var/log/pebble.log"
 
 _UNIT = f"""\
@@ -51,6 +53,7 @@ def seed(address: str, minutes_validity: int, scratch: Path) -> list[SeedFile]:
         "tlsPort": 443,
         "retryAfter": {"authz": 1, "order": 1},  # 0 would mean the default of 3 and 5 seconds
         "keyAlgorithm": "ecdsa",
+        "domainBlocklist": [BLOCKED],
         "profiles": {
             "default": {"description": "90 days", "validityPeriod": 90 * _DAY},
             "short": {"description": "6 days", "validityPeriod": 6 * _DAY},

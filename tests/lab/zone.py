@@ -99,6 +99,13 @@ class Zone:
     def add_a(self, name: str, address: str) -> None:
         self._update(f"update add {name}. 1 A {address}")
 
+    def add_ns(self, server: str) -> None:
+        """Name another server of the whole zone."""
+        self._update(f"update add {ZONE}. 1 NS {server}.")
+
+    def remove_ns(self, server: str) -> None:
+        self._update(f"update del {ZONE}. NS {server}.")
+
     def set_cname(self, name: str, target: str) -> None:
         self._update(f"update add {name}. 1 CNAME {target}.")
 

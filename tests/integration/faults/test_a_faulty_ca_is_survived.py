@@ -1,4 +1,4 @@
-"""C1-C4, C6, C10-C13: whatever the CA does, an attempt ends in time, rightly named, and harms nothing.
+"""C1-C4, C6, C7, C10-C13: whatever the CA does, an attempt ends in time, rightly named, and harms nothing.
 
 `make torture` has every fault at every step; here is each row of the catalogue once, and a random sample.
 """
@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from ansible_collections.notafter.tls.plugins.plugin_utils.carrier import HostProgramError
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.authority import Authority
+from tests.authority import Authority, pem_of_key
+from tests.integration.faults.dns_attempts import DnsAttempt
 from tests.lab import proxy_faults as kinds
+from tests.lab.authority import BLOCKED
 from tests.lab.image import install
 from tests.lab.lab import Lab
+from tests.lab.plan import GATEWAY
 from tests.lab.proxy import Fault, Proxy, Step
 from tests.torture import faults, matrix
 from tests.torture.attempt import FIRST_NAME, HOST_FOLDER, Attempt, Issuer
@@ -95,6 +101,57 @@ def test_c4_an_order_that_is_processed_for_ever_is_left_and_no_second_is_made(is
 def test_c6_a_wrong_certificate_is_refused_with_the_reason(issuer: Issuer) -> None:
     wrong = (kinds.OTHER_KEY, kinds.OTHER_NAME, kinds.SHORT_LIFE, kinds.CHAIN_MISSING)
     assert judged(issuer, cases(*((kind, Step.CERTIFICATE) for kind in wrong))) == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "step", "outcome"),
+    [(kinds.TERMS, Step.NEW_ORDER, "account"), (kinds.CAA, Step.FINALIZE, "caa")],
+    ids=["new terms of service", "CAA"],
+)
+def test_c7_what_the_ca_refuses_for_good_is_asked_for_once(
+    issuer: Issuer, kind: Kind, step: Step, outcome: str
+) -> None:
+    with Proxy.before(issuer.lab, Fault(kind, step)) as proxy:
+        ended = Attempt(issuer).run(proxy)
+        assert (ended.outcome, proxy.count(step), proxy.count(Step.NEW_ORDER)) == (outcome, 1, 1)
+    assert ended.result["failure"]["type"].startswith("urn:ietf:params:acme:error:")
+
+
+def test_c7_a_name_that_the_cas_policy_forbids_is_named(issuer: Issuer) -> None:
+    with Proxy.before(issuer.lab) as proxy:
+        ended = DnsAttempt(issuer, wanted=(f"www.{BLOCKED}",)).run(proxy)
+        assert (ended.outcome, proxy.count(Step.NEW_ORDER), proxy.orders) == ("rejected_identifier", 1, 0)
+    assert f"www.{BLOCKED}" in ended.message
+    assert ended.result["failure"]["type"] == "urn:ietf:params:acme:error:rejectedIdentifier"
+
+
+@pytest.mark.long
+def test_c7_an_account_that_was_ended_is_told_and_asks_for_nothing_more(issuer: Issuer) -> None:
+    ended_account = replace(
+        issuer, account_key=pem_of_key(ec.generate_private_key(ec.SECP256R1())), account_path=""
+    )
+    with Proxy.before(issuer.lab) as proxy:
+        first = Attempt(ended_account).run(proxy)
+        assert first.outcome == "signed"
+        ended_account.account_path = re.sub(r"^https://[^/]+", "", first.result["account"]["url"])
+        deactivate(ended_account, proxy)
+    with Proxy.before(issuer.lab) as proxy:
+        ended = Attempt(ended_account).run(proxy)
+        assert (ended.outcome, proxy.orders) == ("account", 0)
+        assert proxy.count(Step.NEW_ORDER) <= 1
+    assert "deactivated" in ended.message
+
+
+def deactivate(issuer: Issuer, proxy: Proxy) -> None:
+    """Ends an account (RFC 8555 section 7.3.6), by acme.sh itself."""
+    host, home = issuer.lab.hosts["issuer"], "/root/ending"
+    account = f"{home}/ca/{GATEWAY}/dir"
+    host.write(f"{account}/account.key", issuer.account_key)
+    host.write(f"{account}/ca.conf", f"ACCOUNT_URL='{proxy.url(issuer.account_path)}'\n")
+    host.write(f"{home}/bundle.pem", proxy.https_root_pem)
+    options = ["--config-home", home, "--server", proxy.directory_url, "--ca-bundle", f"{home}/bundle.pem"]
+    host.run(["/usr/bin/acme.sh", "--deactivate-account", *options])
+    host.run(["rm", "-r", home])
 
 
 def test_c10_renewal_information_that_is_none_keeps_nothing_from_being_renewed(issuer: Issuer) -> None:
