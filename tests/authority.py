@@ -87,10 +87,23 @@ class Authority:
         )
         return Issued(pem_of(certificate), pem_of(self.intermediate), pem_of_key(key), key_type)
 
+    def answer(self, csr_pem: str) -> dict[str, str]:
+        """A certificate for a signing request and what it asks for, as the module reports one."""
+        csr = x509.load_pem_x509_csr(csr_pem.encode())
+        wanted = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        certificate = self._sign(
+            x509.Name([]),
+            csr,
+            self.intermediate.subject,
+            self._intermediate_key,
+            names=tuple(str(name.value) for name in wanted),
+        )
+        return {"pem": pem_of(certificate), "chain_pem": pem_of(self.intermediate)}
+
     def _sign(
         self,
         subject: x509.Name,
-        key: PrivateKey,
+        key: PrivateKey | x509.CertificateSigningRequest,
         issuer: x509.Name,
         issuer_key: PrivateKey,
         *,

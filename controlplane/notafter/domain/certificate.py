@@ -119,8 +119,10 @@ class Challenge:
             raise InvalidInput("a dns-01 challenge has an alias or a domain alias, not both")
         for alias in (self.alias, self.domain_alias):
             # A record's name may begin with an underscore, as no host's may.
-            if alias is not None and dns_name(alias.replace("_", "x")) != alias.replace("_", "x"):
-                raise InvalidInput(f"{alias!r} is no alias: write it in lower case, without a final dot")
+            if alias is not None and (
+                "*" in alias or dns_name(alias.replace("_", "x")) != alias.replace("_", "x")
+            ):
+                raise InvalidInput(f"{alias!r} is no alias: it is a name in lower case, without a final dot")
 
     def _check_http(self) -> None:
         if self.mode is None:

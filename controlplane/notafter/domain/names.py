@@ -12,8 +12,8 @@ _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _INVENTORY = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9._-]{0,252}")
 _PROVIDER = re.compile(r"dns_[a-z0-9_]{1,60}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-#: What a shell would read as more than a text is left out: acme.sh keeps the name in a file that it sources.
-_CHAIN = re.compile(r"[A-Za-z0-9 ._()/:,&+-]{1,200}")
+#: What would end a text in a shell is left out: acme.sh keeps the name in a file that it sources.
+_CHAIN = re.compile(r"[\x20-\x26\x28-\x5b\x5d-\x7e]{1,128}")
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _MAX_NAME = 253
 _MAX_NAMES = 100
