@@ -7,11 +7,23 @@ from __future__ import annotations
 
 import typing as t
 
-from .parsed import covers, text_of, x509
+from ansible.errors import AnsibleError
+from ansible.module_utils.basic import missing_required_lib
+
+from .parsed import covers, text_of
+
+try:
+    from cryptography import x509
+except ImportError as error:
+    _MISSING: ImportError | None = error
+else:
+    _MISSING = None
 
 
 def unfit(csr_pem: str, names: t.Sequence[str]) -> str | None:
     """What is wrong with a request for these names, in words; None when it is right."""
+    if _MISSING is not None:
+        raise AnsibleError(missing_required_lib("cryptography", reason="on the controller")) from _MISSING
     try:
         csr = x509.load_pem_x509_csr(csr_pem.encode("ascii"))
         stated = _names(csr)

@@ -58,7 +58,7 @@ def test_another_contact_is_told_to_the_ca(issuer: Issuer) -> None:
     assert kept["account"]["contact"] == "new@example.com"
 
 
-@pytest.mark.parametrize("key_type", ["ec-256", "ec-384", "rsa-2048"])
+@pytest.mark.parametrize("key_type", ["ec-384", "rsa-2048"])
 def test_an_account_follows_another_key_of_any_kind(issuer: Issuer, key_type: str) -> None:
     name = {"name": f"rolled-{key_type}"}
     before = issuer.account(issuer.bound, account=name)["account"]
@@ -73,8 +73,15 @@ def test_an_account_follows_another_key_of_any_kind(issuer: Issuer, key_type: st
 ACCOUNT_POINTS = ["account-next-key", "account-key-changed", "account-deactivated"]
 
 
-@pytest.mark.parametrize("point", ACCOUNT_POINTS[:2])
-@pytest.mark.parametrize("then", ["present", "key_changed"])
+@pytest.mark.parametrize(
+    ("point", "then"),
+    [
+        (ACCOUNT_POINTS[0], "present"),
+        (ACCOUNT_POINTS[0], "key_changed"),
+        (ACCOUNT_POINTS[1], "present"),
+        (ACCOUNT_POINTS[1], "key_changed"),
+    ],
+)
 def test_k1_a_change_of_the_key_that_was_killed_loses_no_account(
     issuer: Issuer, point: str, then: str
 ) -> None:
@@ -102,11 +109,8 @@ def test_an_account_that_was_ended_is_followed_by_another_with_a_key_of_its_own(
     assert other["thumbprint"] != before["thumbprint"]
 
 
-@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1()], ids=["P-256", "P-384"])
-def test_an_account_that_somebody_else_keeps_is_given_its_next_key(
-    issuer: Issuer, curve: ec.EllipticCurve
-) -> None:
-    old, new = new_key(curve), new_key()
+def test_an_account_that_somebody_else_keeps_is_given_its_next_key(issuer: Issuer) -> None:
+    old, new = new_key(ec.SECP384R1()), new_key()
     made = issuer.account(issuer.first, account={"private_key": old})["account"]
     wish = {"private_key": old, "url": made["url"], "next_private_key": new}
     changed, again = (issuer.account(issuer.first, "key_changed", account=wish) for _time in range(2))

@@ -112,6 +112,15 @@ def test_a_port_that_the_ca_does_not_come_to_is_told_with_the_name(orders: Order
     assert failure["identifier"].startswith("own")
 
 
+@pytest.mark.parametrize("wish", [STANDALONE, ALPN])
+def test_a_port_that_somebody_has_is_told_before_the_ca_is_asked(
+    issuer: Issuer, wish: dict[str, object]
+) -> None:
+    failure = issuer.sign(issuer.first, [issuer.name()], {**wish, "port": 22}).failure
+    assert failure["class"] == "invalid_request"
+    assert "port 22 of the issuer: another program has it" in failure["message"]
+
+
 def test_the_hmac_key_of_a_binding_is_in_no_file_and_no_argument(issuer: Issuer, orders: Orders) -> None:
     assert all(order.result() for order in orders.values())
     shared = base64.urlsafe_b64decode(HMAC_KEY)

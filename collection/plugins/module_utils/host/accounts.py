@@ -26,7 +26,7 @@ class Account:
     def __init__(self, private_key: str, url: Optional[str], directory: Optional[str]) -> None:
         self.private_key = private_key
         self.url = url
-        self.next_key = None  # type: Optional[str]
+        self.next_key: Optional[str] = None
         self._directory = directory
 
     def key(self) -> jose.Key:

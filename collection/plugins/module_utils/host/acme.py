@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from . import commands, jose, state, talk
 from .failure import Failed, Failure, answered
@@ -99,7 +99,7 @@ class Ca:
 
     def _posted(self, url: str, payload: Optional[Any], key: jose.Key, account: Optional[str]) -> Reply:
         nonce, self._nonce = self._nonce or self._new_nonce(), None
-        protected = {"nonce": nonce, "url": url}  # type: Dict[str, Any]
+        protected: Dict[str, Any] = {"nonce": nonce, "url": url}
         protected.update({"kid": account} if account else {"jwk": key.jwk})
         reply = self._curl(url, json.dumps(key.signed(protected, payload)))
         following = reply.headers.get("replay-nonce", "")
@@ -137,7 +137,7 @@ def _reply(text: str) -> Reply:
         head, _empty, body = body.partition("\r\n\r\n")
     lines = head.split("\r\n")
     status = re.match(r"HTTP/[0-9.]+ ([0-9]{3})", lines[0])
-    fields = [line.partition(":") for line in lines[1:]]  # type: List[Any]
+    fields: List[Any] = [line.partition(":") for line in lines[1:]]
     headers = {name.strip().lower(): value.strip() for name, _colon, value in fields}
     links = ",".join(value for name, _colon, value in fields if name.strip().lower() == "link")
     alternates = tuple(url for url in _ALTERNATE.findall(links) if URL.match(url))

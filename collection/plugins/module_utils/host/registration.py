@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a CA is asked about an account: to find, make, change, re-key and end it (RFC 8555 §7.3)."""
 
-from typing import NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional
 
 from . import jose, state
 from .accounts import Account
@@ -42,7 +42,7 @@ def register(ca: Ca, key: jose.Key, email: Optional[str], binding: Optional[Bind
     if found is not None and found.status != "deactivated":
         return found
     url = ca.url("newAccount")
-    wish = {"termsOfServiceAgreed": True}  # type: Dict[str, Any]
+    wish: Dict[str, Any] = {"termsOfServiceAgreed": True}
     if email:
         wish["contact"] = ["mailto:" + email]
     if binding is not None:

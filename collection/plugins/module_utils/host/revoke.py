@@ -25,7 +25,7 @@ BY = ("account", "key")
 def run(request: Dict[str, Any]) -> Dict[str, Any]:
     """`{"certificate", "reason", "by", "ca", "account", "name", "private_key"}` → `revoked` or `failure`."""
     start = time.monotonic()
-    answer = {}  # type: Dict[str, Any]
+    answer: Dict[str, Any] = {}
     try:
         answer["revoked"] = _revoked(request)
     except Refused as error:
@@ -48,7 +48,7 @@ def _revoked(request: Dict[str, Any]) -> Dict[str, Any]:
     if by not in BY:
         raise Refused("invalid_request", "a certificate is revoked by its account or by its key, not %r" % by)
     certificate = pem.der(request.get("certificate") or "")
-    payload = {"certificate": jose.base64url(certificate)}  # type: Dict[str, Any]
+    payload: Dict[str, Any] = {"certificate": jose.base64url(certificate)}
     if REASONS[reason]:  # RFC 5280 §5.3.1: left out rather than unspecified
         payload["reason"] = REASONS[reason]
     asked = Ca(order.checked_directory(ca), ca.get("bundle_pem"))
