@@ -224,6 +224,7 @@ class Play:
         one.in_progress = False
         self.means.free += 1
         self._tell_breakers(one, account, failure)
+        self.means.budgets[account].came_back(Order(one.names))
         if failure is None:
             self._issued(one, account)
         else:

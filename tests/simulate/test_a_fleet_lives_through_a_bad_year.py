@@ -35,7 +35,7 @@ def test_a_year_with_two_outages_and_shrinking_lives_expires_nothing_and_has_no_
     assert figures.wrong() == []
 
 
-def test_after_a_revocation_of_all_each_is_replaced_within_a_day_at_the_stated_capacity() -> None:
+def test_c9_after_a_revocation_of_all_each_is_replaced_within_a_day_at_the_stated_capacity() -> None:
     figures = played("revocation", 1000)
     assert len(figures.revocation) + len(figures.revocation_by_own_fault) == 1000
     assert max(figures.revocation) <= 24
@@ -50,7 +50,7 @@ def test_a_fleet_that_is_new_to_the_ca_goes_through_its_limits_without_touching_
     assert figures.wrong() == []
 
 
-def test_with_a_second_ca_an_outage_of_half_a_short_life_expires_nothing() -> None:
+def test_c8_with_a_second_ca_an_outage_of_half_a_short_life_expires_nothing() -> None:
     figures = played("short", 500)
     assert figures.authorities["second"].asked > 0
     assert figures.expired == 0

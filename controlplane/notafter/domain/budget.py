@@ -6,6 +6,7 @@ steadily, as Let's Encrypt does, this asks for no more than the CA would give.
 """
 
 from bisect import bisect_left, bisect_right, insort
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -89,6 +90,8 @@ _REPLACES = frozenset({OrderKind.REPLACES})
 _RENEWALS = _REPLACES | {OrderKind.SAME_NAMES}
 _WEEK = timedelta(days=7)
 _HOUR = timedelta(hours=1)
+#: About how long an order takes.
+_ORDER = timedelta(minutes=1)
 
 
 def _lets_encrypt(orders: int, domain: int, exact: int, failed: int) -> tuple[Limit, ...]:
@@ -198,6 +201,8 @@ class Budget:
     reserve: float = RESERVE
     ledger: Ledger = field(default_factory=Ledger)
     sleeps: dict[tuple[Key, str], Sleep] = field(default_factory=dict)
+    #: How many orders for a name are under way.
+    in_flight: Counter[str] = field(default_factory=Counter)
 
     def answer(self, order: Order, now: datetime, *, urgent: bool = False) -> Allowed | Wait:
         """Say whether an order may be made now; else the wait that ends last."""
@@ -220,6 +225,14 @@ class Budget:
             if limit.key is not Key.FAILED_AUTHORISATION and order.kind not in limit.spares:
                 for subject in subjects(limit, order, self.account):
                     self.ledger.note(limit, subject, at)
+
+    def went_out(self, order: Order) -> None:
+        """An order is under way: its names may yet fail, all at once."""
+        self.in_flight.update(_subjects(Key.FAILED_AUTHORISATION, order, self.account))
+
+    def came_back(self, order: Order) -> None:
+        """An order has ended, however it did."""
+        self.in_flight.subtract(_subjects(Key.FAILED_AUTHORISATION, order, self.account))
 
     def not_issued(self, order: Order, at: datetime) -> None:
         """Of an order that was made then no certificate came: only the order itself still counts."""
@@ -252,7 +265,12 @@ class Budget:
         most = limit.count if urgent else ordinary(limit, self.reserve)
         for subject in subjects(limit, order, self.account):
             moments = self.ledger.within(limit, subject, now)
-            if len(moments) >= most:
+            out = self.in_flight[subject] if limit.key is Key.FAILED_AUTHORISATION else 0
+            if len(moments) < most <= len(moments) + out:
+                until = now + _ORDER
+                told = f"{_short(subject)} has failed {len(moments)} times, {out} orders for it are under way"
+                yield Wait(until, limit, f"{told}; looked at again at {_moment(until)}")
+            elif len(moments) >= most:
                 until = moments[len(moments) - most] + limit.span
                 yield Wait(until, limit, _sentence(limit, subject, len(moments), most, until))
 

@@ -1,6 +1,8 @@
 """A place: all bindings of one service on one server that name the same certificate file.
 
-A keystore has a certificate for each of its aliases: each is a place of its own.
+A keystore has a certificate for each of its aliases: each is a place of its own. So is a certificate
+that a server has got by itself and keeps in its own store: nothing can be written there, but its end
+is somebody's concern like any other's.
 """
 
 from collections.abc import Iterable
@@ -59,11 +61,13 @@ def joined(first: Place, second: Place) -> Place:
 def leaf_path(binding: Binding) -> str | None:
     """Return what a binding's place is known by: the file that holds its certificate.
 
-    Of a keystore it is `/a.p12#shop`, the file with the alias of the entry.
+    Of a keystore it is `/a.p12#shop`, the file with the alias of the entry; of a server's own store
+    `/acme.json#shop.example`, the store with the first name, which is the same after each renewal.
     """
     file = next((file for file in binding.files if file.kind in LEAF_KINDS), None)
     if file is None:
-        return None
+        own = binding.fingerprint is not None and not binding.files and binding.names
+        return f"{binding.config_file}#{binding.names[0]}" if own else None
     return file.path if file.alias is None else f"{file.path}#{file.alias}"
 
 

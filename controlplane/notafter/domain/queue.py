@@ -254,6 +254,7 @@ def _spend(one: Candidate, by: Way, means: Means, now: datetime) -> None:
     means.free -= 1
     if by.account in means.budgets:
         means.budgets[by.account].ordered(by.order, now)
+        means.budgets[by.account].went_out(by.order)
     for name in by.breakers:
         breaker = means.breakers.get(name, Closed())
         if not isinstance(breaker, Closed):

@@ -181,6 +181,8 @@ def _budget(row: AccountRow, own_limits: tuple[Limit, ...], history: Sequence[Re
         if one.certificate_id in unsure:  # it took up the attempt that had been left
             budget.not_issued(*unsure.pop(one.certificate_id))
         budget.ordered(order, at)
+        if one.state in OPEN_ITEM_STATES:
+            budget.went_out(order)
         if one.reason in _NOT_SIGNED:
             budget.not_issued(order, at)
         elif one.state not in _CERTAIN and one.reason != FailureClass.WRONG_CERTIFICATE:

@@ -49,5 +49,13 @@ def of(alias: str) -> FoundFile:
     return FoundFile("/s.p12", FileKind.PKCS12, "cd" * 32, alias)
 
 
+def test_what_a_server_keeps_in_a_store_of_its_own_is_a_place_by_the_name_it_is_for() -> None:
+    own = replace(binding("a.example", "*:443"), files=(), config_file="/acme.json", names=("a.example", "b"))
+    (key,) = places([own])
+    assert key == ("nginx", "/acme.json#a.example")
+    assert places([replace(own, fingerprint=None)]) == {}
+    assert places([replace(own, names=())]) == {}
+
+
 def test_a_binding_without_a_certificate_file_is_no_place() -> None:
     assert places([binding("a.example", "*:443", kind=FileKind.CHAIN)]) == {}
