@@ -96,7 +96,8 @@ def _adopt(session: Session, row: CertificateRow, terms: Terms, now: datetime) -
         row.adopted_at = now
         _spread(row, terms, now)
     for place in row.deployments:  # the ones that are known now: whoever comes later is looked at first
-        place.adopted_at = place.adopted_at or now
+        if place.files:
+            place.adopted_at = place.adopted_at or now
     session.flush()
     schedule(session, row)
 
@@ -117,8 +118,12 @@ def _provable(row: CertificateRow, terms: Terms) -> tuple[str, ...]:
             f"with {terms.challenge} the issuer itself answers the CA: name the issuer host that"
             f" {names[0]} leads to",
         )
-    if not any(place.absent_since is None for place in row.deployments):
+    present = [place for place in row.deployments if place.absent_since is None]
+    if not present:
         raise Conflict(f"{row.key} serves nowhere")
+    if not any(place.files for place in present):
+        owner = present[0].managed_by or present[0].service
+        raise Conflict(f"{row.key} lies in no file but in a store of {owner}'s own, which renews it itself")
     return names
 
 

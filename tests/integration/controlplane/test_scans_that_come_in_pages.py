@@ -144,6 +144,15 @@ def test_a_place_on_two_pages_is_one_place_with_all_its_names(stage: Stage, orde
         assert len(row.files) == 2
 
 
+def test_a_certificate_that_cannot_be_read_and_has_places_on_two_pages_is_told_once(stage: Stage) -> None:
+    broken = {"ab" * 32: {"pem": "no PEM", "chain": None}}
+    pages = [page(number, 2, *found(stage, str(number)), certificates=broken) for number in (1, 2)]
+    scanned(stage, *pages)
+    with stage.database.read() as session:
+        told = [one["message"] for one in servers.by_name(session, "web1").problems]
+    assert len([one for one in told if one.startswith("ab" * 8)]) == 1
+
+
 def test_what_handshakes_showed_is_judged_when_all_pages_are_there(stage: Stage) -> None:
     some = found(stage, "a", "b")
     for _pem, one in some:

@@ -130,7 +130,9 @@ def _server(row: ServerRow, outcome: Scanned, broken: list[Told], arrivals: Arri
         row.scan_failures = 0
         row.last_problem = None
     before = row.warnings if arrivals.begun else []
-    row.problems = (row.problems if arrivals.begun else []) + broken + _problems(outcome)
+    problems = row.problems if arrivals.begun else []
+    broken = [one for one in broken if one not in problems]  # each page with a place of it tells it
+    row.problems = problems + broken + _problems(outcome)
     warnings = [{"file": one.file, "line": one.line, "message": one.message} for one in outcome.warnings]
     row.warnings = [one for one in before if one["message"] != pages.missing(row)] + warnings
     _bound(row)
