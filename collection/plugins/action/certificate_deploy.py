@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import secrets
 import typing as t
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils import carrier, certificates, clock, controlplane, progress
+from ..module_utils.host import veil
+from ..plugin_utils import carrier, certificates, clock, controlplane, file_changes, progress
 
 ARGUMENTS: dict[str, t.Any] = {
     "deployments": {"type": "list", "elements": "dict", "required": True},
@@ -19,6 +21,9 @@ ARGUMENTS: dict[str, t.Any] = {
     "verify_seconds": {"type": "int", "default": 15},
     "lock_seconds": {"type": "int", "default": 60},
     "wave": {"type": "int", "default": 1},
+    "state": {"type": "str", "choices": ["present", "previous"], "default": "present"},
+    "force": {"type": "bool", "default": False},
+    "revoked": {"type": "list", "elements": "str", "default": []},
 }
 FAILED = ("rolled_back", "blocked_by_host", "conflict", "refused", "busy", "broken", "held_back")
 
@@ -39,28 +44,38 @@ class ActionModule(ActionBase):
         server = str((task_vars or {})["inventory_hostname"])
         turn = progress.turn(server, arguments["deployments"], arguments["wave"])
         wishes: list[dict[str, t.Any]] = turn.mine
-        bundles, refused = self._bundles(wishes, arguments, task_vars or {})
-        sent = [{**wish, "bundle": _key(wish)} for wish in wishes if _key(wish) in bundles]
+        backwards = arguments["state"] == "previous"
+        bundles, refused = ({}, {}) if backwards else self._bundles(wishes, arguments, task_vars or {})
+        sent = [{**wish, "bundle": _key(wish)} for wish in wishes if backwards or _key(wish) in bundles]
         outcomes = [_refusal(wish, refused[_key(wish)]) for wish in wishes if _key(wish) in refused]
         recovered: list[dict[str, str]] = []
         if sent:
-            request = {
-                "op": "deploy",
-                "check": bool(self._task.check_mode),
-                "deployments": sent,
-                "bundles": bundles,
-                "verify_seconds": arguments["verify_seconds"],
-                "lock_seconds": arguments["lock_seconds"],
-            }
+            request = self._request(arguments) | {"deployments": sent, "bundles": bundles}
             try:
                 answer = carrier.send(self, request, task_vars or {})
                 outcomes += answer["deployments"]
                 recovered = answer["recovered"]
             except carrier.HostProgramError as error:
                 outcomes += [_stopped(wish, error) for wish in sent]
+        if self._task.diff:
+            result["diff"] = _differences(outcomes)
         outcomes += [_outcome(wish, "held_back", "earlier_wave_failed", why) for wish, why in turn.held]
         result.update(turn.over(_summary(outcomes, recovered)))
         return result
+
+    def _request(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
+        """What a host is told beside the deployments and the bundles themselves."""
+        return {
+            "op": "deploy",
+            "check": bool(self._task.check_mode),
+            "diff": bool(self._task.diff),
+            "state": arguments["state"],
+            "now": clock.now().timestamp(),
+            "force": arguments["force"],
+            "refused": [one.lower().replace(":", "") for one in arguments["revoked"]],
+            "verify_seconds": arguments["verify_seconds"],
+            "lock_seconds": arguments["lock_seconds"],
+        }
 
     def _bundles(
         self, wishes: list[dict[str, t.Any]], arguments: dict[str, t.Any], task_vars: dict[str, t.Any]
@@ -100,8 +115,10 @@ class ActionModule(ActionBase):
         issuer = wish.get("issuer") or default_issuer
         if not issuer:
             raise AnsibleError(f"no issuer is named for {wish['certificate']}: set certificate_issuer")
-        request = {"op": "bundle", "name": wish["certificate"], "with_key": True}
-        bundle: dict[str, t.Any] | None = carrier.send_to(self, issuer, request, task_vars)["bundle"]
+        secret = secrets.token_hex(32)
+        request = {"op": "bundle", "name": wish["certificate"], "veil": secret}
+        answer = veil.take_off(carrier.send_to(self, issuer, request, task_vars), secret)
+        bundle: dict[str, t.Any] | None = answer["bundle"]
         if bundle is None:
             raise AnsibleError(
                 f"the issuer {issuer} keeps no certificate {wish['certificate']}: run issue.yml"
@@ -135,11 +152,21 @@ def _outcome(wish: dict[str, t.Any], state: str, reason: str, message: str) -> d
         "reason": reason,
         "message": message,
         "changed": False,
+        "reloads": [],
         "before_fingerprint": None,
         "live_fingerprint": None,
         "endpoints": [],
         "seconds": 0.0,
     }
+
+
+def _differences(outcomes: list[dict[str, t.Any]]) -> list[dict[str, str]]:
+    """What changed, or would: taken out of the outcomes, which tell it by fingerprints."""
+    return [
+        difference
+        for outcome in outcomes
+        for difference in file_changes.differences(outcome, outcome.pop("changes", []))
+    ]
 
 
 def _refusal(wish: dict[str, t.Any], why: tuple[str, str]) -> dict[str, t.Any]:

@@ -13,7 +13,7 @@ author:
   - notafter contributors (@notafter)
 description:
   - Collects, from the variables of all certificates, the places where one server serves them.
-positional: certificates, server, play_hosts
+positional: certificates, server, play_hosts, any_version
 options:
   _input:
     description: The mapping C(hostvars).
@@ -35,6 +35,10 @@ options:
       - Without them everything is of the first wave.
     type: list
     elements: str
+  any_version:
+    description: Whether those count as well of which this run knows no version, as when something is put back.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""

@@ -17,14 +17,19 @@ description:
     reloads it once and looks at what it serves. Where anything fails after the swap, the old files are put back and shown to serve.
   - Success means that new handshakes show the new fingerprint. A return code proves nothing.
   - Owner, mode, ACL, extended attributes and symbolic links are kept. A service that does not run is not started.
+  - Keystores (PKCS#12, JKS, JCEKS) get the certificate in one entry, and keep all others. Their password is read on the host, in
+    the configuration of the server or in the C(password_file) of the file, and never leaves it.
+  - Other servers that read a file that changes are reloaded and looked at as well, where the host's configuration names it.
   - The key goes through the open connection and is in no variable, result or file but those of the deployment.
 attributes:
   check_mode:
     description: Can run in C(check_mode) and tell what it would do without doing it.
     support: full
   diff_mode:
-    description: Returns details on what has changed (or would change).
-    support: none
+    description:
+      - Returns details on what has changed (or would change) - of each file the certificates before and after, owner and mode,
+        and what is reloaded and looked at. It never shows a key.
+    support: full
   action:
     description: Has an action plugin, so that its controller half runs on the controller.
     support: full
@@ -57,6 +62,24 @@ options:
         C(max_fail_percentage) of the servers may fail. The role P(notafter.tls.deploy#role) has a task for each wave.
     type: int
     default: 1
+  state:
+    description:
+      - With V(present) the files get the certificate of each deployment.
+      - With V(previous) they get again what their last change replaced, with the same tests, reload and look at what is served.
+        Asked for twice it changes nothing the second time. It is refused where there is no back-up, where a file was changed
+        since, or where the certificate has ended or is one of O(revoked).
+    type: str
+    choices: [present, previous]
+    default: present
+  force:
+    description: With O(state=previous), whether a certificate comes back that is not valid any more.
+    type: bool
+    default: false
+  revoked:
+    description: With O(state=previous), fingerprints (SHA-256, hexadecimal) of certificates that never come back.
+    type: list
+    elements: str
+    default: []
   job:
     description:
       - The job of a control plane that runs this task, with C(id), C(api_url) and C(token_file).
@@ -69,6 +92,11 @@ EXAMPLES = r"""
   notafter.tls.certificate_deploy:
     deployments: "{{ hostvars | notafter.tls.deployments(groups.certificates, inventory_hostname) }}"
     default_issuer: "{{ groups.issuers | first }}"
+
+- name: Put back what the shop had before
+  notafter.tls.certificate_deploy:
+    state: previous
+    deployments: "{{ hostvars | notafter.tls.deployments(['shop'], inventory_hostname, any_version=true) }}"
 """
 
 RETURN = r"""

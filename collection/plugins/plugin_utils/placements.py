@@ -39,18 +39,20 @@ def deployments(
     certificates: Sequence[str],
     server: str,
     play_hosts: Sequence[str] | None = None,
+    any_version: bool = False,
 ) -> list[dict[str, t.Any]]:
     """The deployments of one server, ready for the module `certificate_deploy`.
 
     A certificate that this run should have signed and did not is left out: there is nothing
-    to deploy. The names of a deployment default to those of its certificate. With the hosts of the
-    play each also has its wave.
+    to deploy, unless `any_version` will do (what is put back has been deployed once). The names of
+    a deployment default to those of its certificate. With the hosts of the play each also has its
+    wave.
     """
     found = []
     for certificate in certificates:
         variables = hostvars[certificate]
         fingerprint = _version(variables)
-        if fingerprint is None:
+        if fingerprint is None and not any_version:
             continue
         wishes = variables.get("certificate_deployments") or []
         mine = [wish for wish in wishes if wish.get("server") == server]

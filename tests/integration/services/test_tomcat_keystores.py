@@ -1,4 +1,4 @@
-"""T13: a deploy into keystores, which the real Tomcat then shows, and Java finds all else in them as it was."""
+"""T13: a deploy into keystores, which the real Tomcat then shows; Java finds all else in them as it was."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["tomcat"]
 
-_PASSWORD = "s3cret-of-the-store"  # noqa: S105 - of a store that the test makes
+_PASSWORD = "s3cret-of-the-store"
 #: A PKCS#12 that keytool has made, so that more than one key fits in.
 _AS_MADE = {"PKCS12": "MANY"}
 _CONNECTOR = """
@@ -38,7 +38,7 @@ def entries(tomcat: Tomcat, path: str, form: str) -> dict[str, str]:
 
 
 def filled(tomcat: Tomcat, form: str) -> str:
-    """A keystore of a form with two keys, a certificate that stands for itself and, if it can be, a secret."""
+    """A keystore of a form with two keys, a trusted certificate and, where the form has it, a secret key."""
     path = tomcat.keystore(f"shop.{form}", "other", "shop", password=_PASSWORD, form=_AS_MADE.get(form, form))
     trusted = tomcat.corpus.authority.issue("trusted.test")
     tomcat.host.write("/tmp/trusted.pem", trusted.certificate)

@@ -5,9 +5,11 @@
 
 from typing import Any, Dict
 
-from . import custody
+from . import custody, veil
 
 
 def run(request: Dict[str, Any]) -> Dict[str, Any]:
-    """`{"name", "with_key"}` → `{"bundle": {certificate, chain, private_key, …} or null}`."""
-    return {"bundle": custody.current(request["name"], bool(request.get("with_key")))}
+    """`{"name"}` → `{"bundle": {certificate, chain, …} or null}`; with `veil` its key too, under that."""
+    if request.get("veil"):
+        return veil.put_on({"bundle": custody.current(request["name"], with_key=True)}, request["veil"])
+    return {"bundle": custody.current(request["name"], with_key=False)}

@@ -15,7 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, List, Optional, Tuple
 
-from . import commands, handshake, previous, services, state, transaction
+from . import commands, file_changes, handshake, previous, services, state, transaction
 from .configured import Configured
 from .errors import Blocked, Conflict, HostError
 from .placement import CHECK_PREFIX, Placement, Stop
@@ -41,7 +41,7 @@ def run(request: Dict[str, Any]) -> Dict[str, Any]:
         _refuse_shared_files(placements)
         configured = Configured()
         for group in _groups([one for one in placements if one.service in services.KINDS]):
-            _Group(group, check, float(request.get("verify_seconds") or 15), configured).deploy()
+            _Group(group, request, configured).deploy()
     return {"deployments": [placement.outcome() for placement in placements], "recovered": recovered}
 
 
@@ -129,13 +129,12 @@ def _groups(placements: List[Placement]) -> List[List[Placement]]:
 class _Group:
     """The deployments that share a configuration test and a reload."""
 
-    def __init__(
-        self, placements: List[Placement], check: bool, verify_seconds: float, configured: Configured
-    ) -> None:
+    def __init__(self, placements: List[Placement], request: Dict[str, Any], configured: Configured) -> None:
         self.placements = placements
         self.configured = configured
-        self.check = check
-        self.verify_seconds = verify_seconds
+        self.check = bool(request.get("check"))
+        self.diff = bool(request.get("diff"))
+        self.verify_seconds = float(request.get("verify_seconds") or 15)
         self.services = {name: services.get(name) for name in sorted({p.service for p in placements})}
         self.running: List[str] = []
         self.units: Dict[str, List[str]] = {}
@@ -171,9 +170,11 @@ class _Group:
             self._judge(placement)
         if self.open():
             self._meet_readers()
-        if self.check:
-            for placement in self.open():
-                placement.stop("planned", "check_mode", placement.plan(self._reloaded(placement)))
+        for placement in self.open():
+            placement.reloads = self._reloaded(placement)
+            placement.files = file_changes.of(placement) if self.diff else None
+            if self.check:
+                placement.stop("planned", "check_mode", placement.plan())
         state.failpoint("looked")
         while self.open():
             self._change()

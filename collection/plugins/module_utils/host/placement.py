@@ -42,6 +42,8 @@ class Placement:
         self.seconds = 0.0
         self.changed = False
         self.runs = True
+        self.reloads: List[str] = []
+        self.files: Optional[List[Dict[str, Any]]] = None
         self.before: Dict[handshake.Endpoint, handshake.Served] = {}
         self.after: Dict[handshake.Endpoint, handshake.Served] = {}
         self.endpoints: List[handshake.Endpoint] = []
@@ -197,14 +199,14 @@ class Placement:
                 found.append((real, None if opening is None else opening.alias))
         return found
 
-    def plan(self, reloaded: List[str]) -> str:
-        """What a run would do, in words; `reloaded` names the servers that would be reloaded."""
+    def plan(self) -> str:
+        """What a run would do, in words."""
         steps = []
         if self.changes():
             steps.append("replace %s" % ", ".join(change.path for change in self.changes()))
-        if reloaded:
+        if self.reloads:
             places = ["%s for %s" % (one.listener(), one.name or "no name") for one in self.decisive()]
-            steps.append("reload %s" % ", ".join(reloaded))
+            steps.append("reload %s" % ", ".join(self.reloads))
             steps.append("look at %s" % ", ".join(places))
         return "would %s" % (" and ".join(steps) or "change nothing")
 
@@ -289,7 +291,9 @@ class Placement:
 
     def outcome(self) -> Dict[str, Any]:
         """The documented form (docs/developer/contracts.md §2)."""
+        changes = self.files if self.state in ("planned", "deployed", "staged") else None
         return {
+            **({} if changes is None else {"changes": changes}),
             "id": self.deployment.get("id"),
             "certificate": self.deployment["certificate"],
             "service": self.service,
@@ -297,7 +301,7 @@ class Placement:
             "reason": self.reason,
             "message": self.message,
             "changed": self.changed or self.state == "planned",
-            "readers": sorted({reader.service for reader in self.readers} - {self.service}),
+            "reloads": self.reloads if self.state in ("planned", "deployed") else [],
             "before_fingerprint": self._shown(self.before),
             "live_fingerprint": self._shown(self.after),
             "endpoints": [

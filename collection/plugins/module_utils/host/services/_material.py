@@ -128,7 +128,7 @@ class Materials:
             problems.append(("unresolved", "the path %s is no UTF-8 text" % _reading.shown(path)))
         status = _reading.status(path)
         if status is not None:
-            found.update(_ownership(status))
+            found.update(ownership(status))
         return found, problems, status
 
     def _kept(self, certificates: List[bytes]) -> List[str]:
@@ -253,7 +253,8 @@ def _target(path: str, end: str) -> Optional[str]:
     return None if end == os.path.normpath(path) else _reading.shown(end)
 
 
-def _ownership(status: os.stat_result) -> Dict[str, str]:
+def ownership(status: os.stat_result) -> Dict[str, str]:
+    """Owner, group and mode as they are written."""
     owner, group = _user_name(status.st_uid), _group_name(status.st_gid)
     return {"owner": owner, "group": group, "mode": "%04o" % stat.S_IMODE(status.st_mode)}
 
