@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tests.stateful import histories
 from tests.torture import faults, kills, pebble, rollbacks, scoreboard
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ PARTS = (
         "rollbacks",
         "deploys that must fail, on several servers at once",
         lambda wish: rollbacks.main(wish.seed, wish.size or rollbacks.NUMBER),
+    ),
+    Part(
+        "stateful",
+        "random histories of a fleet: due, issue, deploy, crash, clock and edit in any order",
+        lambda wish: histories.main(wish.seed, wish.size or histories.NUMBER),
     ),
 )
 
