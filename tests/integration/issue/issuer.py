@@ -133,7 +133,7 @@ class Issuer:
 
     def sign(self, ca: Ca, names: list[str], challenge: dict[str, Any], /, **more: Any) -> Signed:
         """Has the host make a key of its own, sign it, and keep what was signed, as a run by hand does."""
-        key = f"crt-{next(_numbers)}"
+        key = more.pop("as_key", None) or f"crt-{next(_numbers)}"
         wish = {"op": "request", "name": key, "names": names, "key_type": more.pop("key_type", "ec-256")}
         made = send(self.host, wish)
         account = {"name": "default", "eab_hmac_key": ca.eab_hmac_key, **more.pop("account", {})}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.integration.hosts import send
 from tests.integration.issue.issuer import HMAC_KEY, KEY_ID, new_key
 
 if TYPE_CHECKING:
@@ -88,6 +89,9 @@ def test_k1_a_change_of_the_key_that_was_killed_loses_no_account(
     name = {"name": f"killed-{point}-{then}"}
     before = issuer.account(issuer.first, account=name)["account"]
     issuer.kill_at(point, lambda: issuer.account(issuer.first, "key_changed", account=name))
+    asked = {"op": "request", "name": "any", "names": ["a.lab.test"], "account": name["name"]}
+    prepared = send(issuer.host, {**asked, "ca": issuer.first.as_request()})["thumbprint"]
+    assert (prepared != before["thumbprint"]) is (point == "account-key-changed"), "as orders would be signed"
     after = issuer.account(issuer.first, then, account=name)["account"]
     assert after["url"] == before["url"]
     is_new = then == "key_changed" or point == "account-key-changed"
