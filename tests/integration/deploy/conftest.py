@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from ansible_collections.notafter.tls.plugins.plugin_utils import carrier
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from tests.authority import Authority, Issued
 
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 FAILPOINT = "/run/notafter-failpoint"
 #: There while the host program waits at a failpoint; taken away, it goes on.
 HELD = f"{FAILPOINT}.held"
+WITH_LEAF = ("leaf", "fullchain", "combined")
 
 
 @pytest.fixture(scope="session")
@@ -88,6 +93,54 @@ class Target:
         """Owner, mode and ACL of every file of the site."""
         return self.host.run(["getfacl", "-p", *[file.path for file in self.site.files]]).stdout
 
+    def snapshot(self) -> str:
+        """All that the file system tells of the site's folders, but not when they were looked at."""
+        folders = sorted({file.path.rpartition("/")[0] for file in self.site.files})
+        look = (
+            "find -P $@ ! -type d -printf '%p %i %n %y %m %U %G %s %T@ %l\\n' | sort; "
+            "find $@ -type f -exec sha256sum {} + | sort; getfattr -R -h -d -m - --absolute-names $@ | sort"
+        )
+        return self.host.run(["sh", "-c", look, "sh", *folders]).stdout
+
+    def path(self, *kinds: str) -> str:
+        """The file of one of these kinds."""
+        return next(file.path for file in self.site.files if file.kind in kinds)
+
+    @property
+    def unit(self) -> str:
+        """The systemd unit of its server."""
+        return {"nginx": "nginx", "apache": "apache2", "haproxy": "haproxy"}[str(self.site.service)]
+
+    def start_from_cold(self) -> None:
+        """What happens when the machine has lost its power and comes back: nothing of the server is left."""
+        self.host.run(["systemctl", "kill", "--signal=KILL", self.unit], check=False)
+        self.host.run(["systemctl", "reset-failed", self.unit], check=False)
+        self.host.run(["systemctl", "restart", self.unit])
+
+    def settled(self) -> bool:
+        """Whether a pair that belongs together lies there and serves, and no run has left anything."""
+        certificate = x509.load_pem_x509_certificate(self.host.read_bytes(self.path(*WITH_LEAF)))
+        key = serialization.load_pem_private_key(self._key(), None)
+        if certificate.public_key() != key.public_key() or self.left():
+            return False
+        try:
+            return self.served() == certificate.fingerprint(hashes.SHA256()).hex()
+        except OSError:
+            return False
+
+    def _key(self) -> bytes:
+        text = self.host.read_bytes(self.path("key", "combined"))
+        return text[text.index(b"-----BEGIN", max(0, text.index(b"PRIVATE KEY-----") - 30)) :]
+
+    def left(self) -> str:
+        """What a run has left that it should not: files beside the site's, open journals, failpoints."""
+        folders = sorted({file.path.rpartition("/")[0] for file in self.site.files})
+        look = (
+            "find $@ -name '*.notafter-*'; ls -d /run/notafter-failpoint* /var/lib/notafter/check-*;"
+            """grep -L '"step": "\\(committed\\|restored\\)"' /var/lib/notafter/transactions/*/journal.json"""
+        )
+        return self.host.run(["sh", "-c", look, "sh", *folders], check=False).stdout
+
     def fail_at(self, point: str, action: str = "kill") -> None:
         """Makes the next run of the host program fail there, once."""
         self.host.write(FAILPOINT, f"{point}:{action}")
@@ -100,28 +153,47 @@ def send(host: LabHost, request: dict[str, Any]) -> dict[str, Any]:
     return carrier.parse(done.returncode, done.stdout, done.stderr)
 
 
-@pytest.fixture(params=["www", "wiki", "edge"], ids=["nginx", "apache", "haproxy"])
+#: The site of each kind of server.
+SITES = {"nginx": "www", "apache": "wiki", "haproxy": "edge"}
+#: Set by `make torture`: every row with every kind of server, at every point.
+WHOLE = "NOTAFTER_WHOLE_MATRIX" in os.environ
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test of `drawn` runs with one kind of server, by its name; with all three in `make torture`."""
+    if "drawn" in metafunc.fixturenames:
+        kinds = list(SITES)
+        chosen = [kinds[zlib.crc32(metafunc.function.__name__.encode()) % len(kinds)]]
+        metafunc.parametrize("drawn", kinds if WHOLE else chosen, indirect=True)
+
+
+@pytest.fixture
+def drawn(request: pytest.FixtureRequest, small_lab: Lab, authority: Authority) -> Iterator[Target]:
+    """One site of one kind of server, or of each in turn; as `target`."""
+    yield from _settled(Target(small_lab, SITES[request.param], authority))
+
+
+@pytest.fixture(params=SITES.values(), ids=SITES)
 def target(request: pytest.FixtureRequest, small_lab: Lab, authority: Authority) -> Iterator[Target]:
-    """One site of each kind of server, serving a certificate of the test's own before and after."""
-    one = Target(small_lab, request.param, authority)
-    one.host.run(["rm", "-f", FAILPOINT])
-    outcome = one.deploy(one.issue())
-    assert outcome["state"] == "deployed", outcome
-    yield one
-    one.host.run(["rm", "-f", FAILPOINT])
-    one.send(one.request(one.issue()))
+    """One site of each kind of server, serving a certificate that lies on its disk before and after."""
+    yield from _settled(Target(small_lab, request.param, authority))
 
 
 @pytest.fixture
 def nginx(small_lab: Lab, authority: Authority) -> Iterator[Target]:
     """The nginx site alone, for what is the same for every kind of server."""
-    one = Target(small_lab, "www", authority)
+    yield from _settled(Target(small_lab, "www", authority))
+
+
+def _settled(one: Target) -> Iterator[Target]:
     one.host.run(["rm", "-f", FAILPOINT])
-    outcome = one.deploy(one.issue())
-    assert outcome["state"] == "deployed", outcome
+    if not one.settled():
+        outcome = one.deploy(one.issue())
+        assert outcome["state"] == "deployed", outcome
     yield one
     one.host.run(["rm", "-f", FAILPOINT])
-    one.send(one.request(one.issue()))
+    if not one.settled():
+        one.send(one.request(one.issue()))
 
 
 def wait_for_death(host: LabHost, seconds: float = 10) -> None:

@@ -179,7 +179,7 @@ class Replacement:
                 raise
 
     def _require_replaceable(self) -> None:
-        """Says before anything is touched that a rename would be refused: nothing else tells that of a file."""
+        """Says before anything is touched that a rename would be refused."""
         try:
             os.close(os.open(self.real, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW))
         except OSError as error:

@@ -78,7 +78,10 @@ def lock(path: str, wait: float, what: str, shared: bool = False) -> Iterator[in
     A shared one keeps away only those who want it alone. Yields the descriptor: a child that
     inherits it keeps the lock until it ends.
     """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise Blocked.by(error, "%s cannot be locked" % what) from error
     try:
         deadline = time.monotonic() + wait
         while True:

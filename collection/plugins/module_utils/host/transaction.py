@@ -144,7 +144,7 @@ class Transaction:
         failures: List[str] = []
         state.failpoint("restoring")
         known = [one for one in self._files if "before" in one.entry]
-        ours = [one for one in known if one.standing() is not Standing.FOREIGN]
+        ours = [one for one in known if self._is_ours(one)]
         side = self._turn_back(ours, failures)
         for number, one in enumerate(ours):
             try:
@@ -157,7 +157,19 @@ class Transaction:
             self._try_to_record("restored")
             state.failpoint("put-back")
         told = "%s was changed by somebody else meanwhile and is left as it is"
-        return Restored(failures, [told % one.entry["path"] for one in known if one not in ours])
+        foreign = [one for one in known if one.standing() is not Standing.OLD and one not in ours]
+        return Restored(failures, [told % one.entry["path"] for one in foreign])
+
+    def _is_ours(self, one: Replacement) -> bool:
+        """Whether what lies there is what this change has put there, or may put there again.
+
+        While the old side is shown we have put nothing but links: a file that is new all the same was
+        made so by somebody else, who wants the same as we.
+        """
+        switch = self._switch()
+        if switch is not None and switch.side() == OLD and not one.in_place and not one.linked():
+            return one.standing() is Standing.OLD
+        return one.standing() is not Standing.FOREIGN
 
     def _turn_back(self, ours: List[Replacement], failures: List[str]) -> str:
         """The side that all files show after an attempt to show the old one: never one of each."""
