@@ -16,6 +16,7 @@ from notafter.domain.queue import (
     candidate,
     choose,
     deadline,
+    elsewhere_at,
     second_account_at,
 )
 from notafter.domain.reason import Reason, ReasonCode
@@ -196,6 +197,48 @@ def test_a_certificate_that_the_ca_is_about_to_revoke_has_the_end_of_the_window_
 def test_a_second_ca_is_for_the_last_quarter_and_of_a_short_life_for_a_little_more() -> None:
     assert second_account_at(version(80 * DAY)) == NOW + 60 * DAY
     assert second_account_at(version(8 * DAY)) == NOW + 5 * DAY
+    assert second_account_at(version(80 * DAY, revoked_at=NOW - HOUR)) == NOW - HOUR, (
+        "what was revoked has none"
+    )
+
+
+def test_c8_the_reason_says_with_which_account_and_what_became_of_the_first() -> None:
+    near = due("near", accounts=("first", "second"), second_at=NOW)
+    (taken,) = choose([near], means(breaker=SHUT), NOW).taken
+    assert taken.reason.code == ReasonCode.THRESHOLD
+    assert taken.reason.sentence.startswith(
+        "because; with second, because first is not asked: ca_unavailable"
+    )
+
+
+def test_c8_near_the_deadline_the_ca_that_has_failed_it_least_often_is_asked() -> None:
+    near = due("near", accounts=("first", "second", "third"), second_at=NOW)
+    kit = means()
+    asked = []
+    for _ in range(6):
+        (taken,) = choose([near], kit, NOW).taken
+        asked.append(taken.account)
+        kit.setbacks[taken.account, "near"] = kit.setbacks.get((taken.account, "near"), 0) + 1
+    assert asked == ["first", "second", "third"] * 2
+    assert "with second, because first has failed it 1 times" in _reason_after(near, {"first": 1})
+    early = due("early", accounts=("first", "second"))
+    kit.setbacks["first", "early"] = 9
+    assert choose([early], kit, NOW).taken[0].account == "first"
+
+
+def _reason_after(one: Candidate, setbacks: dict[str, int]) -> str:
+    kit = means()
+    kit.setbacks.update({(name, one.key): times for name, times in setbacks.items()})
+    return choose([one], kit, NOW).taken[0].reason.sentence
+
+
+def test_c8_who_has_another_ca_to_ask_does_not_wait_for_the_first() -> None:
+    old, young = version(80 * DAY, age=70 * DAY), version(80 * DAY)
+    assert elsewhere_at(old, [1, 0], 0, NOW) == NOW + timedelta(minutes=1)
+    assert elsewhere_at(young, [1, 0], 0, NOW) == NOW + 60 * DAY
+    assert elsewhere_at(old, [1, 1], 1, NOW) is None, "each has failed as often: the usual wait"
+    assert elsewhere_at(old, [1], 0, NOW) is None
+    assert elsewhere_at(None, [1, 0], 0, NOW) is None
 
 
 codes = st.sampled_from([ReasonCode.THRESHOLD, ReasonCode.EMERGENCY, ReasonCode.CA_ASKS])

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from notafter.domain.outcome import Scanned
+from notafter.domain.outcome import FailureClass, IssueFailed, Revoked, Scanned
 from notafter.runner import results
 
 LEAF = "ab" * 32
@@ -35,3 +35,12 @@ def test_a_kind_of_file_that_nobody_writes_yet_is_a_kind() -> None:
         outcome = results.scanned("web1", result)
         assert isinstance(outcome, Scanned)
         assert outcome.bindings[0].files[0].kind == kind
+
+
+def test_what_was_revoked_is_read_and_without_its_fingerprint_it_is_nothing() -> None:
+    told = {"revoked": {"fingerprint_sha256": LEAF, "already": True}, "seconds": 2}
+    assert results.signed("crt-1", told) == Revoked("crt-1", LEAF, already=True, seconds=2.0)
+    with pytest.raises(ValueError, match="no fingerprint"):
+        results.signed("crt-1", {"revoked": {"fingerprint_sha256": "all of them", "already": True}})
+    failed = {"failed": True, "failure": {"class": "account", "message": "no"}, "revoked": None}
+    assert results.signed("crt-1", failed) == IssueFailed("crt-1", FailureClass.ACCOUNT, "no")

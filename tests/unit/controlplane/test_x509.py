@@ -48,3 +48,8 @@ def test_what_is_no_certificate_is_refused(text: str) -> None:
 
 def test_a_chain_is_split_into_its_certificates() -> None:
     assert [fingerprint(pem) for pem in split(PEM + CA_PEM)] == [fingerprint(PEM), fingerprint(CA_PEM)]
+
+
+def test_the_addresses_of_a_certificate_are_names_of_it_in_their_canonical_form() -> None:
+    issued = Authority().issue("shop.example", "2001:db8:0::7", "192.0.2.7")
+    assert read_leaf(issued.certificate).names == ("shop.example", "2001:db8::7", "192.0.2.7")
