@@ -35,7 +35,7 @@ options:
     type: str
     required: true
   names:
-    description: The DNS names to cover.
+    description: The DNS names and IP addresses to cover.
     type: list
     elements: str
     required: true
