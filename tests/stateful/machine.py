@@ -111,9 +111,9 @@ class Stage:
             self.twice.append(f"{key} at {self.now}")
         self.asked.discard(key)
 
-    def looked_at(self, host: str) -> None:
-        """What is shown of a host is what it is now."""
-        self.touched = {place for place in self.touched if place[0] != host}
+    def looked_at(self, host: str, path: str) -> None:
+        """What is shown of a place is what it is now."""
+        self.touched.discard((host, path))
 
     def _serve_first(self) -> None:
         for name, hosts in SITES.items():

@@ -198,7 +198,10 @@ class Play:
             if self._fault(host) is DeployFault.NONE:
                 wishes = placements.deployments(self.hostvars, list(self.hostvars), host)
                 self._tell(results.probed(host, {"endpoints": [self._endpoint(host, one) for one in wishes]}))
-                self.stage.looked_at(host)
+                for wish in wishes:
+                    shown = self.stage.hosts[host].live[wish["files"][0]["path"]]
+                    if self.wish.kind is JobKind.VERIFY or shown == wish["fingerprint"]:
+                        self.stage.looked_at(host, wish["files"][0]["path"])
 
     def _endpoint(self, host: str, wish: Mapping[str, Any]) -> dict[str, Any]:
         shown = self.stage.hosts[host].live[wish["files"][0]["path"]]
@@ -218,7 +221,8 @@ class Play:
                 self._tell(HostFailed(host, ReasonCode.UNREACHABLE, "modelled"))
                 continue
             self._tell(results.scanned(host, self.stage.scan_of(host)))
-            self.stage.looked_at(host)
+            for path in self.stage.hosts[host].files:
+                self.stage.looked_at(host, path)
 
 
 def _changed(
