@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from tests.integration.hosts import deploy, scan, send
-from tests.integration.services.test_tomcat import _DROP_IN, Tomcat, tomcat
+from tests.integration.services.test_tomcat import Tomcat, tomcat
 
 if TYPE_CHECKING:
     from tests.authority import Authority, Issued
@@ -16,20 +14,33 @@ if TYPE_CHECKING:
 __all__ = ["tomcat"]
 
 _PASSWORD = "s3cret-of-the-store"
-#: A PKCS#12 that keytool has made, so that more than one key fits in.
-_AS_MADE = {"PKCS12": "MANY"}
-_CONNECTOR = """
+_KEY_PASSWORD = "an0ther-of-the-key"
+_CONNECTORS = """
     <Connector port="8443" SSLEnabled="true"><SSLHostConfig>
-      <Certificate certificateKeystoreFile="%s" certificateKeystorePassword="s3cret-of-the-store"
-        certificateKeyAlias="shop" %s/></SSLHostConfig></Connector>
+      <Certificate certificateKeystoreFile="%C/one.jks" certificateKeystorePassword="s3cret-of-the-store"
+        certificateKeyAlias="shop" certificateKeyPassword="an0ther-of-the-key"/></SSLHostConfig></Connector>
+    <Connector port="8444" SSLEnabled="true"><SSLHostConfig>
+      <Certificate certificateKeystoreFile="%C/one.jceks" certificateKeystorePassword="s3cret-of-the-store"
+        certificateKeystoreType="JCEKS"/></SSLHostConfig></Connector>
+    <Connector port="8445" SSLEnabled="true"><SSLHostConfig>
+      <Certificate type="EC" certificateKeystoreFile="%C/pair.jks" certificateKeyAlias="shop"
+        certificateKeystorePassword="s3cret-of-the-store"/>
+      <Certificate type="RSA" certificateKeystoreFile="%C/pair.jks" certificateKeyAlias="other"
+        certificateKeystorePassword="s3cret-of-the-store"/></SSLHostConfig></Connector>
 """
+#: Each place: its listener, its file as the scan calls it, its alias, the kind of its new key.
+_PLACES = {
+    "jks": (8443, "one.jks", "jks", "shop", "rsa-2048"),
+    "jceks": (8444, "one.jceks", "jks", "shop", "ec-256"),
+    "ec": (8445, "pair.jks", "pkcs12", "shop", "ec-256"),
+    "rsa": (8445, "pair.jks", "pkcs12", "other", "rsa-2048"),
+}
 
 
-def entries(tomcat: Tomcat, path: str, form: str) -> dict[str, str]:
+def entries(tomcat: Tomcat, file: str) -> dict[str, str]:
     """What Java says of each entry: its kind and the certificates in it."""
-    told = tomcat.host.run(
-        ["keytool", "-list", "-v", "-keystore", path, "-storetype", form, "-storepass", _PASSWORD]
-    ).stdout
+    list_all = ["keytool", "-list", "-v", "-keystore", f"{tomcat.corpus.folder}/{file}"]
+    told = tomcat.host.run([*list_all, "-storepass", _PASSWORD, *_type(file)]).stdout
     found = {}
     for part in told.split("Alias name: ")[1:]:
         kind = re.findall(r"Entry type: (\w+)", part)
@@ -37,154 +48,87 @@ def entries(tomcat: Tomcat, path: str, form: str) -> dict[str, str]:
     return found
 
 
-def filled(tomcat: Tomcat, form: str) -> str:
-    """A keystore of a form with two keys, a trusted certificate and, where the form has it, a secret key."""
-    path = tomcat.keystore(f"shop.{form}", "other", "shop", password=_PASSWORD, form=_AS_MADE.get(form, form))
-    trusted = tomcat.corpus.authority.issue("trusted.test")
-    tomcat.host.write("/tmp/trusted.pem", trusted.certificate)
-    options = ["-keystore", path, "-storetype", form, "-storepass", _PASSWORD]
-    keytool = ["keytool", "-noprompt"]
-    tomcat.host.run(
-        [
-            *keytool[:1],
-            "-importcert",
-            *keytool[1:],
-            "-alias",
-            "trusted",
-            "-file",
-            "/tmp/trusted.pem",
-            *options,
-        ]
-    )
-    if form != "JKS":
-        tomcat.host.run(
-            ["keytool", "-genseckey", "-alias", "secret", "-keyalg", "AES", "-keysize", "128", *options]
-        )
-    return path
+def _type(file: str) -> list[str]:
+    return ["-storetype", "JCEKS"] if file.endswith("jceks") else []
 
 
-@pytest.mark.parametrize("form", ["JKS", "JCEKS", "PKCS12"])
-def test_t13_a_keystore_gets_the_new_certificate_in_one_entry_and_tomcat_shows_it(
-    tomcat: Tomcat, authority: Authority, form: str
-) -> None:
-    """The JKS keeps its name where its content is PKCS#12, as half of the fleets have it."""
-    path = filled(tomcat, form)
-    tomcat.configure(_CONNECTOR % (path, f'certificateKeystoreType="{form}"'))
-    tomcat.start(8443)
-    before = entries(tomcat, path, form)
-    (binding,) = scan(tomcat.host, "tomcat").bindings
-    issued = authority.issue("shop.test")
-    outcome = deploy(tomcat.host, binding, issued)
-    assert outcome["state"] == "deployed", outcome["message"]
-    assert outcome["live_fingerprint"] == issued.fingerprint
-    assert outcome["before_fingerprint"] == binding["certificate"]
-    assert tomcat.shown(8443) == issued.fingerprint
-    after = entries(tomcat, path, form)
-    assert issued.fingerprint.upper() in after["shop"].replace(":", "")
-    assert {alias: told for alias, told in after.items() if alias != "shop"} == {
-        alias: told for alias, told in before.items() if alias != "shop"
-    }
-    again = deploy(
-        tomcat.host, {**binding, "files": [{**one, "sha256": None} for one in binding["files"]]}, issued
-    )
-    assert again["state"] == "unchanged"
-    assert tomcat.host.run(["stat", "-c", "%a", path]).stdout.strip() == "644"
+def keytool(tomcat: Tomcat, file: str, *arguments: str) -> None:
+    """Changes a keystore as an administrator would."""
+    path = f"{tomcat.corpus.folder}/{file}"
+    options = ["-keystore", path, "-storepass", _PASSWORD, *_type(file)]
+    tomcat.host.run(["keytool", *arguments, *options])
 
 
-def test_t13_the_password_of_a_key_that_differs_from_the_keystore_s_is_kept(
+def filled(tomcat: Tomcat) -> None:
+    """A JKS whose key has a password of its own, a JCEKS with a secret key, a PKCS#12 that is called .jks."""
+    tomcat.keystore("one.jks", "other", "shop", password=_PASSWORD, form="JKS")
+    keytool(tomcat, "one.jks", "-keypasswd", "-alias", "shop", "-keypass", _PASSWORD, "-new", _KEY_PASSWORD)
+    tomcat.keystore("one.jceks", "shop", password=_PASSWORD, form="JCEKS")
+    keytool(tomcat, "one.jceks", "-genseckey", "-alias", "a-secret", "-keyalg", "AES", "-keysize", "128")
+    tomcat.keystore("pair.jks", "other", "shop", password=_PASSWORD, form="MANY")
+    tomcat.host.write("/tmp/trusted.pem", tomcat.corpus.authority.issue("trusted.test").certificate)
+    keytool(tomcat, "pair.jks", "-importcert", "-noprompt", "-alias", "a-ca", "-file", "/tmp/trusted.pem")
+
+
+def request(tomcat: Tomcat, issued: dict[str, Issued]) -> dict[str, Any]:
+    """A deploy to all places."""
+    deployments = [
+        {
+            "id": f"dep-{key}",
+            "certificate": key,
+            "bundle": key,
+            "service": "tomcat",
+            "names": ["shop.test"],
+            "listeners": [f"*:{port}"],
+            "files": [
+                {"path": f"{tomcat.corpus.folder}/{file}", "kind": kind, "sha256": None, "alias": alias}
+            ],
+        }
+        for key, (port, file, kind, alias, _key_type) in _PLACES.items()
+    ]
+    bundles = {key: one.bundle() for key, one in issued.items()}
+    return {"op": "deploy", "deployments": deployments, "bundles": bundles, "verify_seconds": 8}
+
+
+def test_t13_keystores_get_a_new_certificate_in_one_entry_each_and_tomcat_shows_them(
     tomcat: Tomcat, authority: Authority
 ) -> None:
-    path = filled(tomcat, "JKS")
-    change = ["keytool", "-keypasswd", "-alias", "shop", "-keystore", path, "-storepass", _PASSWORD]
-    tomcat.host.run([*change, "-keypass", _PASSWORD, "-new", "an0ther-secret"])
-    tomcat.configure(_CONNECTOR % (path, 'certificateKeyPassword="an0ther-secret"'))
-    tomcat.start(8443)
-    (binding,) = scan(tomcat.host, "tomcat").bindings
-    issued = authority.issue("shop.test", key_type="rsa-2048")
-    outcome = deploy(tomcat.host, binding, issued)
-    assert outcome["state"] == "deployed", outcome["message"]
-    assert outcome["live_fingerprint"] == issued.fingerprint
-    assert tomcat.shown(8443) == issued.fingerprint
-    told = repr(outcome)
-    assert "s3cret" not in told
-    assert "an0ther" not in told
-
-
-def test_t13_two_entries_of_one_keystore_are_deployed_in_one_transaction(
-    tomcat: Tomcat, authority: Authority
-) -> None:
-    """An RSA and an ECDSA certificate for the same connector, each under an alias of its own."""
-    path = filled(tomcat, "PKCS12")
-    rsa, ec = authority.issue("shop.test", key_type="rsa-2048"), authority.issue("shop.test")
-    certificates = "".join(
-        f'<Certificate type="{kind}" certificateKeystoreFile="{path}" certificateKeyAlias="{alias}"'
-        f' certificateKeystorePassword="{_PASSWORD}"/>'
-        for kind, alias in (("EC", "shop"), ("RSA", "other"))
-    )
-    connector = f'<Connector port="8443" SSLEnabled="true"><SSLHostConfig>{certificates}</SSLHostConfig>'
-    tomcat.configure(connector + "</Connector>")
-    request = _request(path, {"shop": ec, "other": rsa})
-    first = send(tomcat.host, request)["deployments"]
-    assert [one["state"] for one in first] == ["staged", "staged"], (
-        first
-    )  # both keys were ECDSA: it did not run
-    tomcat.start(8443)
-    newer = {"shop": authority.issue("shop.test"), "other": authority.issue("shop.test", key_type="rsa-2048")}
-    before = _transactions(tomcat)
-    outcomes = send(tomcat.host, _request(path, newer))["deployments"]
-    assert [(one["state"], one["live_fingerprint"]) for one in outcomes] == [
-        ("deployed", newer["shop"].fingerprint),
-        ("deployed", newer["other"].fingerprint),
-    ], outcomes
-    assert len(_transactions(tomcat) - before) == 1
-
-
-def test_t13_a_restart_that_fails_with_the_new_keystore_brings_the_old_one_back(
-    tomcat: Tomcat, authority: Authority
-) -> None:
-    path = filled(tomcat, "JKS")
-    tomcat.configure(_CONNECTOR % (path, ""))
-    tomcat.start(8443)
-    (binding,) = scan(tomcat.host, "tomcat").bindings
-    digest = tomcat.host.sha256(path)
-    only = f"ExecStartPre=/bin/sh -c 'sha256sum {path} | grep -q {digest}'"
-    tomcat.corpus.write(_DROP_IN, f"[Service]\n{only}\n")
-    tomcat.host.run(["systemctl", "daemon-reload"])
-    outcome = deploy(tomcat.host, binding, authority.issue("shop.test"))
-    assert (outcome["state"], outcome["reason"]) == ("rolled_back", "reload_failed")
-    assert tomcat.host.sha256(path) == digest
-    assert tomcat.shown(8443) == binding["certificate"]
+    """Four entries of three keystores, a pair for one connector among them, by one restart."""
+    filled(tomcat)
+    tomcat.configure(_CONNECTORS.replace("%C", tomcat.corpus.folder))
+    files = {file for _port, file, _kind, _alias, _key_type in _PLACES.values()}
+    before = {file: entries(tomcat, file) for file in files}
+    tomcat.start(8443, 8444)
+    issued = {key: authority.issue("shop.test", key_type=place[4]) for key, place in _PLACES.items()}
+    outcomes = send(tomcat.host, request(tomcat, issued))["deployments"]
+    told = {one["certificate"]: (one["state"], one["live_fingerprint"]) for one in outcomes}
+    expected = {key: ("deployed", one.fingerprint) for key, one in issued.items()}
+    assert told == expected, [one["message"] for one in outcomes]
+    assert tomcat.shown(8443) == issued["jks"].fingerprint
+    for key, (_port, file, _kind, alias, _key_type) in _PLACES.items():
+        after = entries(tomcat, file)
+        assert issued[key].fingerprint.upper() in after[alias].replace(":", "")
+        replaced = {place[3] for place in _PLACES.values() if place[1] == file}
+        assert {name: one for name, one in after.items() if name not in replaced} == {
+            name: one for name, one in before[file].items() if name not in replaced
+        }
+    again = send(tomcat.host, request(tomcat, issued))["deployments"]
+    assert {one["state"] for one in again} == {"unchanged"}
+    assert not any(secret in repr([outcomes, again]) for secret in (_PASSWORD, _KEY_PASSWORD))
 
 
 def test_a_password_that_does_not_open_the_keystore_is_refused_and_told_nowhere(
     tomcat: Tomcat, authority: Authority
 ) -> None:
     path = tomcat.keystore("shop.p12", "shop", password="the-right-one")
-    tomcat.configure(_CONNECTOR % (path, ""))
+    tomcat.configure(
+        '<Connector port="8443" SSLEnabled="true"><SSLHostConfig>'
+        f'<Certificate certificateKeystoreFile="{path}" certificateKeystorePassword="{_PASSWORD}"/>'
+        "</SSLHostConfig></Connector>"
+    )
     before = tomcat.host.sha256(path)
     (binding,) = scan(tomcat.host, "tomcat").bindings
     outcome = deploy(tomcat.host, binding, authority.issue("shop.test"))
     assert (outcome["state"], outcome["reason"]) == ("refused", "wrong_password")
-    assert "s3cret" not in repr(outcome)
+    assert _PASSWORD not in repr(outcome)
     assert tomcat.host.sha256(path) == before
-
-
-def _request(path: str, issued: dict[str, Issued]) -> dict[str, Any]:
-    deployments = [
-        {
-            "id": f"dep-{alias}",
-            "certificate": alias,
-            "bundle": alias,
-            "service": "tomcat",
-            "names": ["shop.test"],
-            "listeners": ["*:8443"],
-            "files": [{"path": path, "kind": "pkcs12", "sha256": None, "alias": alias}],
-        }
-        for alias in issued
-    ]
-    bundles = {alias: one.bundle() for alias, one in issued.items()}
-    return {"op": "deploy", "deployments": deployments, "bundles": bundles, "verify_seconds": 8}
-
-
-def _transactions(tomcat: Tomcat) -> set[str]:
-    return set(tomcat.host.run(["ls", "/var/lib/notafter/transactions"], check=False).stdout.split())

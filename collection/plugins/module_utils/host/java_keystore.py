@@ -64,8 +64,11 @@ def key_of(data: bytes, piece: Piece, key_password: str) -> Optional[bytes]:
     stream.number()
     stream.text()
     stream.take(8)
-    protected = der.node(stream.take(stream.number())).children()
-    if protected[0].children()[0].whole != der.identifier(_PROTECTION):
+    try:
+        protected = der.node(stream.take(stream.number())).children()
+    except Refused:  # what lies there is no key that anybody could open
+        return None
+    if len(protected) != 2 or not protected[0].content.startswith(der.identifier(_PROTECTION)):
         return None
     body = protected[1].content
     salt, hidden, check = body[:_SEAL], body[_SEAL:-_SEAL], body[-_SEAL:]

@@ -88,6 +88,13 @@ def empty() -> Store:
 
 def read(data: bytes, password: str) -> Store:
     """Takes a keystore apart; Refused where the password is another or something is not understood."""
+    try:
+        return _read(data, password)
+    except (IndexError, ValueError) as error:  # something in it is not what stands there in every keystore
+        raise _not_understood("it is damaged, or made otherwise than others are") from error
+
+
+def _read(data: bytes, password: str) -> Store:
     parts = der.node(data).children()
     content = _content(parts[1])
     digest, iterations = _require_seal(parts[2:], content, password)

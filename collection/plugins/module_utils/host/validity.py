@@ -15,9 +15,12 @@ _VERSION = 0xA0
 
 def of(certificate: bytes) -> Tuple[float, float]:
     """The first and the last second of a certificate (DER), as seconds of Unix time."""
-    fields = der.node(certificate).children()[0].children()
-    at = 4 if fields[0].tag == _VERSION else 3  # version, serial number, signature, issuer, validity
-    begin, end = fields[at].children()
+    try:
+        fields = der.node(certificate).children()[0].children()
+        at = 4 if fields[0].tag == _VERSION else 3  # version, serial number, signature, issuer, validity
+        begin, end = fields[at].children()
+    except (IndexError, ValueError) as error:
+        raise Refused("malformed", "the certificate has no validity in it") from error
     return _seconds(begin.content), _seconds(end.content)
 
 
