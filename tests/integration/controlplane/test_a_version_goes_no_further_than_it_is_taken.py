@@ -158,7 +158,8 @@ def test_waves_are_terms_of_adoption_and_absurd_ones_are_refused(stage: Stage) -
         assert (found["waves"], found["max_fail_percentage"]) == ([1, "10%", "100%"], 0)
         found = adopt(waves=[3, "50%"], max_fail_percentage=10).json()
         assert (found["waves"], found["max_fail_percentage"]) == ([3, "50%"], 10)
-        for absurd in ({"waves": []}, {"waves": [0]}, {"waves": ["200%"]}, {"max_fail_percentage": 101}):
+        wishes: list[dict[str, Any]] = [{"waves": []}, {"waves": [0]}, {"waves": ["200%"]}]
+        for absurd in [*wishes, {"max_fail_percentage": 101}]:
             answer = adopt(**absurd)
             assert answer.status_code == 422, absurd
             assert next(iter(absurd)) in answer.text
