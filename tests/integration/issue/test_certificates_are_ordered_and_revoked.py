@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -110,6 +111,18 @@ def test_a_port_that_the_ca_does_not_come_to_is_told_with_the_name(orders: Order
     failure = orders["elsewhere"].result().failure
     assert failure["class"] == "challenge_failed"
     assert failure["identifier"].startswith("own")
+
+
+def test_an_account_that_the_ca_has_lost_is_registered_again_by_the_next_try(issuer: Issuer) -> None:
+    name = {"name": "lost"}
+    issuer.account(issuer.first, account=name)
+    url = next(path for path in issuer.files("accounts/lost") if path.endswith("/url"))
+    issuer.host.write(url, re.sub(r"[^/]+$", "gone", issuer.host.read(url)))
+    failure = issuer.sign(issuer.first, [issuer.name()], {**STANDALONE, "port": 8081}, account=name).failure
+    assert failure["type"] == "urn:ietf:params:acme:error:accountDoesNotExist"
+    assert failure["class"] == "account"
+    assert url not in issuer.files("accounts/lost")
+    assert issuer.account(issuer.first, account=name)["changed"] is False
 
 
 @pytest.mark.parametrize("wish", [STANDALONE, ALPN])

@@ -63,9 +63,9 @@ class Account:
             state.sync_directory(self._directory)
         self.private_key, self.next_key = str(self.next_key), None
 
-    def forget(self) -> None:
-        """Takes away what belongs to an account that is no more."""
-        for name in ("next.key", "url", "account.key"):
+    def forget(self, *names: str) -> None:
+        """Takes away what is kept of an account that is no more: all of it, or the files named."""
+        for name in names or ("next.key", "url", "account.key"):
             path = os.path.join(self._directory or "", name)
             if self._directory is not None and os.path.exists(path):
                 os.unlink(path)

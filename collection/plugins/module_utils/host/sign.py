@@ -89,6 +89,8 @@ def _attempt(
     account.remember(url)
     if failure is not None:
         resume.remember(home, url)
+        if str(failure.type).endswith(":accountDoesNotExist"):
+            account.forget("url")  # the CA has lost it: the next try registers the same key again
         raise Failed(failure)
     return {"url": url, "thumbprint": account.thumbprint()}
 
