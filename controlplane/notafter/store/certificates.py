@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from sqlalchemy import exists, or_, select
+from sqlalchemy.orm import selectinload
 
 from notafter.domain.certificate import RenewalFacts
 from notafter.domain.errors import NotFound
@@ -31,7 +32,11 @@ def by_key(session: Session, key: str) -> CertificateRow:
 
 def page(session: Session, after: int, limit: int) -> list[CertificateRow]:
     """Return a page of certificates in the order of their ids."""
-    query = select(CertificateRow).where(CertificateRow.id > after)
+    query = (
+        select(CertificateRow)
+        .where(CertificateRow.id > after)
+        .options(selectinload(CertificateRow.alternatives))
+    )
     return list(session.scalars(query.order_by(CertificateRow.id).limit(limit)))
 
 
@@ -58,6 +63,7 @@ def due(session: Session, now: datetime) -> list[CertificateRow]:
             ~busy,
         )
         .order_by(CertificateRow.renew_at)
+        .options(selectinload(CertificateRow.alternatives))
     )
     return list(session.scalars(query))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from notafter.domain.budget import Key
+from notafter.domain.job import ItemState, Subject
 from notafter.domain.outcome import FailureClass, IssueFailed
 from notafter.domain.reason import ReasonCode
 from notafter.lifecycle import due, signing
@@ -16,7 +18,6 @@ from tests.factories import binding
 
 if TYPE_CHECKING:
     from notafter.domain.deployment import Decision
-    from notafter.domain.job import Subject
 
     from tests.integration.controlplane.stage import Stage
 
@@ -62,10 +63,9 @@ def fail(stage: Stage, failure: FailureClass, retry_after: float | None = None) 
 
 def taken(stage: Stage, now: datetime, limits: Limits | None = None) -> int:
     """How many certificates a tick takes."""
-    subject: Subject | str = "certificate"
     made = due.tick(stage.database, now, limits or Limits())
     with stage.database.read() as session:
-        return sum(item.subject == subject for job in made for item in items.of_job(session, job))
+        return sum(item.subject is Subject.CERTIFICATE for job in made for item in items.of_job(session, job))
 
 
 def next_step(stage: Stage, key: str, now: datetime) -> Decision:
@@ -191,3 +191,61 @@ def test_a_tick_keeps_a_fifth_of_its_room_for_what_cannot_wait(stage: Stage) -> 
         ]
     assert keys[5] in found
     assert len(set(found)) == 4
+
+
+TOO_MANY = (
+    "too many new orders (300) from this account in the last 3h0m0s, retry after 2026-11-22 15:00:00 UTC"
+)
+
+
+def test_c1_when_the_ca_names_the_accounts_limit_none_of_its_certificates_asks_before_the_time(
+    stage: Stage,
+) -> None:
+    keys = fleet(stage, 3, LETS_ENCRYPT)
+    assert taken(stage, stage.clock(), Limits(certificates_per_tick=1)) == 1
+    claim = stage.claim()
+    signing.prepare(stage.desk, claim, stage.clock())
+    with stage.database.read() as session:
+        (sent_away,) = [
+            item.certificate.key
+            for item in items.of_job(session, claim.job_id, Subject.CERTIFICATE)
+            if item.certificate
+        ]
+    stage.report(claim, IssueFailed(sent_away, FailureClass.RATE_LIMITED, TOO_MANY, 3600))
+    told = next_step(stage, sent_away, stage.clock())
+    assert told.reason.code == ReasonCode.DEFERRED
+    assert "put off by its CA (too many new orders" in told.reason.sentence
+    with stage.database.read() as session:
+        (item,) = items.of_job(session, claim.job_id, Subject.CERTIFICATE)
+        assert (item.state, item.limited_by) == (ItemState.DEFERRED, Key.ACCOUNT)
+        assert certificates.by_key(session, sent_away).failures == 0
+    others = [key for key in keys if key != sent_away]
+    for after, allowed in ((1, 0), (30, 0), (59, 0), (70, 3)):
+        now = stage.clock() + after * MINUTE
+        if not allowed:
+            told = next_step(stage, others[0], now)
+            assert told.reason.code == ReasonCode.OVER_BUDGET
+            assert "of which the CA takes no more until" in told.reason.sentence
+        assert taken(stage, now) == allowed
+
+
+def test_c1_a_name_limit_of_one_domain_leaves_the_other_domains_alone(stage: Stage) -> None:
+    fleet(stage, 3, LETS_ENCRYPT, names="www.n{}.example")
+    limit = 'too many certificates (50) already issued for "n0.example" in the last 168h0m0s'
+    assert taken(stage, stage.clock()) == 3
+    claim = stage.claim()
+    signing.prepare(stage.desk, claim, stage.clock())
+    stage.report(claim, IssueFailed("crt-1", FailureClass.RATE_LIMITED, limit, 86400))
+    make_due(stage)
+    later = stage.clock() + 60 * MINUTE
+    assert next_step(stage, "crt-1", later).reason.code == ReasonCode.OVER_BUDGET
+    assert next_step(stage, "crt-2", later).due
+
+
+def test_c7_an_account_that_is_refused_is_tried_once_a_day_by_one_certificate(stage: Stage) -> None:
+    fleet(stage, 5)
+    assert taken(stage, stage.clock()) == 5
+    fail(stage, FailureClass.ACCOUNT)
+    now = stage.clock()
+    assert [taken(stage, now + hours * 60 * MINUTE) for hours in (1, 6, 12, 23)] == [0, 0, 0, 0]
+    assert taken(stage, now + 25 * 60 * MINUTE) == 1
