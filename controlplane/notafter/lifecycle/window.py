@@ -11,7 +11,7 @@ from notafter.domain.errors import CaError
 from notafter.lifecycle.adopt import schedule
 from notafter.store import certificates, versions
 from notafter.store.database import Database, Session
-from notafter.store.tables import VersionRow
+from notafter.store.tables import AccountRow, VersionRow
 
 log = structlog.get_logger(__name__)
 
@@ -49,10 +49,17 @@ def ask(database: Database, now: datetime) -> int:
 
 
 def _question(session: Session, row: VersionRow) -> _Question:
-    account = certificates.get(session, row.certificate_id).account
+    account = _issuer(session, row)
     source = (account.directory, account.bundle_pem) if account else ("", None)
     name = renewal_info.certificate_id(row.authority_key_id or "", row.serial)
     return _Question(row.id, name, source, row.ari_failures)
+
+
+def _issuer(session: Session, row: VersionRow) -> AccountRow | None:
+    """Return the account at the CA that has issued a version; of one that was found, its certificate's."""
+    if row.account_id is not None:
+        return session.get_one(AccountRow, row.account_id)
+    return certificates.get(session, row.certificate_id).account
 
 
 def _service(source: _Source) -> str | timedelta:

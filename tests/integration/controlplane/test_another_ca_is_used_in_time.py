@@ -12,18 +12,20 @@ from notafter.domain.certificate import Challenge, ChallengeType
 from notafter.domain.errors import InvalidInput
 from notafter.domain.job import Subject
 from notafter.domain.outcome import FailureClass, IssueFailed
-from notafter.lifecycle import adopt, due, handout, planning, signing
+from notafter.lifecycle import adopt, due, handout, planning, signing, window
 from notafter.lifecycle.adopt import Terms
 from notafter.lifecycle.due import Limits
 from notafter.lifecycle.ordering import Outlook
 from notafter.runner import results
-from notafter.store import certificates, items, jobs, requests
+from notafter.store import accounts, certificates, items, jobs, requests
 from notafter.store.tables import AccountRow
 
+from tests.answering_ca import DIRECTORY, https
 from tests.factories import DAY, binding
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
     from notafter.store.jobs import Claim
 
@@ -226,3 +228,18 @@ def test_terms_that_are_changed_are_tried_at_once(stage: Stage) -> None:
         adopt.adopt(session, [1], terms(), stage.clock())
         assert certificates.get(session, 1).alternatives == []
     assert ordered_with(stage, stage.clock())[0] == "main"
+
+
+def test_the_window_of_a_version_is_asked_of_the_ca_that_has_issued_it(stage: Stage, tmp_path: Path) -> None:
+    with_two_cas(stage, left=20 * DAY)
+    now = stage.clock()
+    span = {"start": (now + DAY).isoformat(), "end": (now + 2 * DAY).isoformat()}
+    with https(tmp_path) as ca:
+        ca.says({**DIRECTORY, "renewalInfo": ca.url, "suggestedWindow": span})
+        with stage.database.write() as session:
+            second = accounts.by_name(session, "second")
+            second.directory, second.bundle_pem = ca.url, ca.root
+            current = certificates.get(session, 1).current
+            assert current is not None
+            current.account_id = second.id
+        assert window.ask(stage.database, now) == 1, "the first one's directory answers nobody"
