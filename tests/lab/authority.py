@@ -124,6 +124,13 @@ class Authority:
         answer: dict[str, object] = json.loads(self._fetch(url))
         return answer
 
+    def status(self, serial: str) -> dict[str, object]:
+        """What the CA knows of a certificate that it has signed: whether it is revoked, and why."""
+        answer: dict[str, object] = json.loads(
+            self._fetch(f"{self._management}/cert-status-by-serial/{serial}")
+        )
+        return answer
+
     def orders(self) -> int:
         """How many orders the CA has made since the lab came up; one that it refused is none."""
         return self._log().count(" Added order ")
