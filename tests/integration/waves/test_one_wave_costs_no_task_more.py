@@ -1,4 +1,4 @@
-"""What waves cost where nothing comes in waves: counted in results, each of which costs the controller time."""
+"""What waves cost where nothing comes in waves: counted in results, as each costs the controller time."""
 
 from __future__ import annotations
 
