@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 STATE = "/var/lib/notafter"
 #: What the second CA wants of who registers: the key's id, and the key as CAs give it.
 KEY_ID, HMAC_KEY = "kid-1", "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
+#: What the issuer is reached by as well.
+IPV6 = "fd77::5"
 _UNIT = """\
 [Unit]
 Description=A second CA, which wants an external account binding
@@ -80,6 +82,9 @@ class Issuer:
         second = (f"https://{address}:14001/dir", f"https://{address}:15001", trusted)
         self.bound = Ca(*second, KEY_ID, HMAC_KEY)
         self._start_second(address)
+        for host, second_address in (("issuer", IPV6), ("ca", "fd77::2")):
+            add = ["ip", "-6", "address", "add", f"{second_address}/64", "dev", "eth0", "nodad"]
+            self.lab.hosts[host].run(add)
 
     def _start_second(self, address: str) -> None:
         host = self.lab.hosts["ca"]

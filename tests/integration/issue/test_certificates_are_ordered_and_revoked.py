@@ -12,7 +12,7 @@ from ansible_collections.notafter.tls.plugins.module_utils.host.revoke import RE
 from cryptography import x509
 
 from tests.integration.hosts import send
-from tests.integration.issue.issuer import HMAC_KEY, new_key
+from tests.integration.issue.issuer import HMAC_KEY, IPV6, new_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,12 +44,12 @@ def orders(issuer: Issuer) -> Iterator[Orders]:
         yield {
             "standalone": order(
                 issuer.bound,
-                [issuer.name(), address],
+                [issuer.name(), address, IPV6],
                 STANDALONE,
                 key_type="rsa-3072",
                 preferred_chain=str(preferred),
             ),
-            "alpn": order(issuer.bound, [address, issuer.name()], ALPN, key_type="ec-384"),
+            "alpn": order(issuer.bound, [IPV6, address, issuer.name()], ALPN, key_type="ec-384"),
             "alias": order(issuer.first, [alias], {**DNS, "alias": "proofs.lab.test"}, key_type="rsa-4096"),
             "domain_alias": order(issuer.first, [whole], {**DNS, "domain_alias": "shared.proofs.lab.test"}),
             "elsewhere": order(issuer.first, [issuer.name()], {**STANDALONE, "port": 8080}),
@@ -71,7 +71,7 @@ def test_names_and_addresses_are_proved_where_acme_sh_itself_answers_http(
     issuer: Issuer, orders: Orders
 ) -> None:
     signed = orders["standalone"].result()
-    assert issuer.host.address in names_of(signed)
+    assert {issuer.host.address, IPV6} < names_of(signed)
     assert signed.result["certificate"]["key_type"] == "rsa-3072"
 
 
@@ -79,7 +79,7 @@ def test_names_and_addresses_are_proved_where_acme_sh_itself_answers_tls(
     issuer: Issuer, orders: Orders
 ) -> None:
     signed = orders["alpn"].result()
-    assert issuer.host.address in names_of(signed)
+    assert {issuer.host.address, IPV6} < names_of(signed)
     assert signed.result["certificate"]["key_type"] == "ec-384"
 
 
