@@ -15,7 +15,7 @@ from notafter.domain.deployment import Sync, sync, why_deploy
 from notafter.domain.difference import Cause, difference
 from notafter.domain.revocation import RevocationBy, RevocationReason
 from notafter.domain.rollout import DEFAULT_WAVES, WavePolicy
-from notafter.lifecycle import adopt, request
+from notafter.lifecycle import adopt, incident, request
 from notafter.lifecycle.adopt import Terms
 from notafter.lifecycle.ordering import Outlook
 from notafter.lifecycle.request import RevocationWish
@@ -166,6 +166,21 @@ class AdoptWish(Input):
         )
 
 
+class RevokedWish(Input):
+    """What a CA says that it has revoked."""
+
+    #: Serial numbers or SHA-256 fingerprints, in hex.
+    marks: Annotated[list[Annotated[str, Field(pattern="^[0-9A-Fa-f:]{1,100}$")]], Field(max_length=20_000)]
+
+
+class Incident(Output):
+    """What that means here."""
+
+    renewed: list[str]
+    replaced: int
+    unknown: int
+
+
 class RevokeWish(Input):
     """Which version is to be taken back, and why."""
 
@@ -200,6 +215,15 @@ def page(desk: ServiceDep, _: Caller, after: After = 0, limit: Limit = 50) -> Pa
         outlook = Outlook(session, now)
         shown = [_short(outlook, row, now) for row in rows[:limit]]
     return Page(items=shown, next=shown[-1].id if len(rows) > limit else None)
+
+
+@router.post("/revoked")
+def revoked(desk: ServiceDep, _: Caller, wish: RevokedWish) -> Incident:
+    """Tell of certificates that their CA has revoked by itself: what serves of them is renewed first."""
+    with desk.database.write() as session:
+        found = incident.revoked(session, incident.parse("\n".join(wish.marks)), desk.clock())
+    desk.wake()
+    return Incident(renewed=list(found.renewed), replaced=found.replaced, unknown=found.unknown)
 
 
 @router.get("/{certificate_id}")

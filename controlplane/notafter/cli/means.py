@@ -9,6 +9,7 @@ import typer
 
 from notafter.app.rooms import clock
 from notafter.cli.answer import AsJson, rooms, say, show
+from notafter.cli.files import private_text, text_of
 from notafter.domain.budget import Key
 from notafter.domain.errors import InvalidInput
 from notafter.lifecycle import account, ordering
@@ -18,7 +19,6 @@ token_cli = typer.Typer(no_args_is_help=True, help="Tokens of the API.")
 account_cli = typer.Typer(no_args_is_help=True, help="Accounts at certificate authorities.")
 dns_cli = typer.Typer(no_args_is_help=True, help="Credentials of DNS providers.")
 
-_PRIVATE = 0o077
 _MOST = 1_000_000
 _COUNTS = "A number, `none`, or `default`: as its CA has published it."
 
@@ -47,8 +47,8 @@ def create_account(  # noqa: PLR0913, PLR0917 -- one parameter an option
     eab_file: Annotated[Path | None, typer.Option(help="Its HMAC key, mode 0600; else stdin.")] = None,
 ) -> None:
     """Make an account at a CA; an address that is no ACME directory is refused."""
-    pem = _text_of(bundle) if bundle else None
-    root_pem = _text_of(root) if root else None
+    pem = text_of(bundle) if bundle else None
+    root_pem = text_of(root) if root else None
     external = account.external_account(eab_key_id, _hmac_key(eab_file, asked_for=eab_key_id is not None))
     with rooms() as opened:
         row = account.create_account(
@@ -103,7 +103,7 @@ def create_dns(
     ] = None,
 ) -> None:
     """Keep a DNS provider's variables under seal; they are read from a file or standard input."""
-    variables = account.parse_variables(_private_text(file) if file else sys.stdin.read())
+    variables = account.parse_variables(private_text(file) if file else sys.stdin.read())
     with rooms() as opened:
         row = account.create_credential(
             opened.database, opened.custodian, name, provider, variables, clock(), propagation_seconds
@@ -127,18 +127,5 @@ def _wish(wishes: dict[Key, int | None], key: Key, text: str | None) -> None:
 
 def _hmac_key(path: Path | None, *, asked_for: bool) -> str | None:
     if path is not None:
-        return _private_text(path).strip()
+        return private_text(path).strip()
     return sys.stdin.read().strip() if asked_for else None
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.expanduser().read_text("utf-8")
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"{path} cannot be read: {error}") from error
-
-
-def _private_text(path: Path) -> str:
-    if path.exists() and path.stat().st_mode & _PRIVATE:
-        raise InvalidInput(f"{path} can be read by others: chmod 0600 {path}")
-    return _text_of(path)

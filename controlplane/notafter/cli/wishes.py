@@ -1,18 +1,21 @@
 """Commands that set work going: tick, adopt, renew, verify."""
 
+import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from notafter.app.rooms import clock
 from notafter.cli.answer import AsJson, as_text, rooms, say
+from notafter.cli.files import text_of
 from notafter.domain.certificate import Challenge, ChallengeType, HttpMode, KeyType
 from notafter.domain.errors import InvalidInput
 from notafter.domain.names import numbered
 from notafter.domain.revocation import RevocationBy, RevocationReason
 from notafter.domain.rollout import WavePolicy
-from notafter.lifecycle import adopt, due, request
+from notafter.lifecycle import adopt, due, incident, request
 from notafter.lifecycle.adopt import Terms
 from notafter.lifecycle.request import RevocationWish
 from notafter.store import accounts
@@ -128,6 +131,24 @@ def revoke(
 def _step(text: str) -> int | str:
     text = text.strip()
     return int(text) if text.isdecimal() else text
+
+
+@cli.command()
+def revoked(
+    file: Annotated[
+        Path | None, typer.Option(help="Serial numbers or fingerprints in hex, one a line; else stdin.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would mean.")] = False,
+) -> None:
+    """Tell of certificates that their CA has revoked by itself; what serves of them is renewed first."""
+    marks = incident.parse(text_of(file) if file else sys.stdin.read())
+    with rooms() as opened, opened.database.write() as session:
+        found = incident.revoked(session, marks, clock())
+        if dry_run:
+            session.rollback()
+    done = "would be" if dry_run else "are"
+    say(f"{len(found.renewed)} {done} renewed at once: {', '.join(found.renewed) or 'none'}")
+    say(f"{found.replaced} were replaced before, {found.unknown} are not known here")
 
 
 def _number(text: str) -> int:

@@ -1,6 +1,6 @@
 """Versions: each certificate that was issued or found, by its fingerprint."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import or_, select
@@ -10,10 +10,24 @@ from notafter.domain.x509 import Leaf
 from notafter.store.database import Session
 from notafter.store.tables import CertificateRow, VersionRow
 
+#: A database takes no more values in one question.
+_AT_ONCE = 400
+
 
 def by_fingerprint(session: Session, fingerprint: str) -> VersionRow | None:
     """Return the version with this SHA-256, if it is on record."""
     return session.scalar(select(VersionRow).where(VersionRow.fingerprint == fingerprint))
+
+
+def by_marks(session: Session, marks: Collection[str]) -> list[VersionRow]:
+    """Return the versions with these serial numbers or fingerprints, in lower-case hex."""
+    ordered = sorted(marks)
+    found: list[VersionRow] = []
+    for start in range(0, len(ordered), _AT_ONCE):
+        some = ordered[start : start + _AT_ONCE]
+        query = select(VersionRow).where(or_(VersionRow.serial.in_(some), VersionRow.fingerprint.in_(some)))
+        found += session.scalars(query).all()
+    return found
 
 
 def fingerprints(session: Session, ids: Sequence[int] | None = None) -> dict[int, frozenset[str]]:
