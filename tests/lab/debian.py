@@ -23,6 +23,7 @@ MACHINE_COMMANDS = {
     "nsenter": "util-linux",
     "setpriv": "util-linux",
     "dpkg-deb": "dpkg",
+    "strace": "strace",
 }
 
 
