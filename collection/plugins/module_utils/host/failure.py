@@ -103,10 +103,10 @@ def classify(text: str, told: Talk, directory: str) -> Failure:
     challenge = _CHALLENGE.search(text)
     overlooked = told.provider_failure(writing=True)
     if challenge and overlooked is not None:  # its hook did not look at the answer
-        failed = _failed_challenge(challenge, text)
+        failed = _failed_challenge(challenge, text, told)
         return _by_provider(failed.message, overlooked)._replace(identifier=failed.identifier)
     if challenge:
-        return _failed_challenge(challenge, text)._replace(retry_after=retry_after)
+        return _failed_challenge(challenge, text, told)._replace(retry_after=retry_after)
     if any(words in text for words in _PROVIDER) or text.rfind(_ADDING) > text.rfind(_ADDED):
         return _by_provider(_last(text), told.provider_failure(writing=False))
     order_refused = "Error creating new order" in text
@@ -164,12 +164,15 @@ def _unusable(directory: str, why: str) -> str:
     return "the CA %s cannot be used: %s" % (directory, why)
 
 
-def _failed_challenge(challenge: Any, text: str) -> Failure:
-    problem, told = _TYPE.search(text), talk.readable(challenge.group("detail"))
-    caa = "CAA record" in told or (problem is not None and problem.group("name") == "caa")
+def _failed_challenge(challenge: Any, text: str, told: Talk) -> Failure:
+    """A proof that the CA did not take; of its words acme.sh shows those before the first quote."""
+    document = told.challenge_problem()
+    problem = _TYPE.search('"type": "%s"' % document.get("type")) or _TYPE.search(text)
+    detail = talk.readable(document.get("detail") or challenge.group("detail"))
+    caa = "CAA record" in detail or (problem is not None and problem.group("name") == "caa")
     return Failure(
         "caa" if caa else "challenge_failed",
-        "%s: %s" % (challenge.group("name"), told or "the CA gave no detail"),
+        "%s: %s" % (challenge.group("name"), detail or "the CA gave no detail"),
         problem.group("type") if problem else None,
         challenge.group("name"),
     )

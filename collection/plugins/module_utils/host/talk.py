@@ -83,6 +83,7 @@ if [ "$code" != 0 ]; then
   : >"$header"
   exit "$code"
 fi
+grep -q '"invalid"' "$here/body" 2>/dev/null && cp "$here/body" "$here/invalid"
 cat "$here/body" 2>/dev/null
 exit 0
 """
@@ -132,6 +133,8 @@ class Talk(NamedTuple):
 
     entries: List[Entry]
     refusal: str = ""
+    #: The last answer that speaks of an authorisation or an order that came to nothing.
+    invalid: str = ""
     #: What the provider's hook asked to have the TXT records set; the host alone is the URL.
     provider: Tuple[Entry, ...] = ()
 
@@ -153,11 +156,27 @@ class Talk(NamedTuple):
 
     def problem(self) -> Dict[str, Any]:
         """The CA's problem document (RFC 7807), or {} where it sent none."""
-        try:
-            document = json.loads(self.refusal)
-        except ValueError:
-            return {}
-        return document if isinstance(document, dict) else {}
+        return _object(self.refusal)
+
+    def challenge_problem(self) -> Dict[str, Any]:
+        """Why the CA did not take a proof (RFC 8555 §8), or {} where it did not say."""
+        document = _object(self.invalid)
+        challenges = document.get("challenges")
+        found = (
+            [one.get("error") for one in challenges if isinstance(one, dict)]
+            if isinstance(challenges, list)
+            else []
+        )
+        told = [one for one in [*found, document.get("error")] if isinstance(one, dict)]
+        return told[0] if told else {}
+
+
+def _object(text: str) -> Dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def stand_between(folder: str, directory: str, timeout: float) -> Optional[str]:
@@ -190,7 +209,12 @@ def record(folder: str) -> Talk:
     """What the script has put on record."""
     lines = _read(os.path.join(folder, "asked")).splitlines()
     entries = [_entry(line.split("\t", 4)) for line in lines if line.count("\t") >= 4]
-    return Talk(entries, _read(os.path.join(folder, "refusal")), _of_provider(folder))
+    return Talk(
+        entries,
+        _read(os.path.join(folder, "refusal")),
+        _read(os.path.join(folder, "invalid")),
+        _of_provider(folder),
+    )
 
 
 def _of_provider(folder: str) -> Tuple[Entry, ...]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from email.utils import formatdate
 
@@ -54,3 +55,24 @@ def test_a_problem_names_the_one_name_that_it_is_about() -> None:
     ended = failure.classify("", talk.Talk([entry(403)], refusal), DIRECTORY)
     assert (ended.failure_class, ended.identifier) == ("rejected_identifier", "a.test")
     assert "\x1b" not in ended.message
+
+
+def test_c5_what_the_ca_says_of_a_proof_is_told_to_its_end() -> None:
+    """acme.sh shows it up to the first quote."""
+    error = {
+        "type": "urn:ietf:params:acme:error:unauthorized",
+        "detail": 'no TXT record "abc" at _acme-challenge.shop.example',
+    }
+    invalid = json.dumps({"status": "invalid", "challenges": [{"type": "dns-01", "error": error}]})
+    text = "shop.example: Invalid status. Verification error details: no TXT record (\\\n"
+    ended = failure.classify(text, talk.Talk([entry(200)], "", invalid), DIRECTORY)
+    assert (ended.failure_class, ended.identifier) == ("challenge_failed", "shop.example")
+    assert ended.type == "urn:ietf:params:acme:error:unauthorized"
+    assert ended.message == 'shop.example: no TXT record "abc" at _acme-challenge.shop.example'
+
+
+@pytest.mark.parametrize("invalid", ["", "[]", "{", '{"challenges": 1}', '{"challenges": [1, {"error": 2}]}'])
+def test_where_the_ca_says_nothing_of_a_proof_acme_sh_is_believed(invalid: str) -> None:
+    text = "shop.example: Invalid status. Verification error details: connection refused\n"
+    ended = failure.classify(text, talk.Talk([entry(200)], "", invalid), DIRECTORY)
+    assert ended.message == "shop.example: connection refused"
