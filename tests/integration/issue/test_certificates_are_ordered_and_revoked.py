@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 STANDALONE = {"type": "http-01", "mode": "standalone"}
 ALPN = {"type": "tls-alpn-01"}
 DNS = {"type": "dns-01", "provider": "dns_knot", "dns_sleep": 0}
-#: The same port, and so one after the other, is meant: it is what an attempt has to wait for.
+#: Orders at once; acme.sh mostly waits.
 PARALLEL = 3
 
 Orders = dict[str, "Future[Signed]"]
