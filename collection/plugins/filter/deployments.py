@@ -36,7 +36,7 @@ options:
     type: list
     elements: str
   any_version:
-    description: Whether those count as well of which this run knows no version, as when something is put back.
+    description: Whether those count too of which this run knows no version, as when something is put back.
     type: bool
     default: false
 """

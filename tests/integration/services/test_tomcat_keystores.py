@@ -21,7 +21,7 @@ _CONNECTORS = """
         certificateKeyAlias="shop" certificateKeyPassword="an0ther-of-the-key"/></SSLHostConfig></Connector>
     <Connector port="8444" SSLEnabled="true"><SSLHostConfig>
       <Certificate certificateKeystoreFile="%C/one.jceks" certificateKeystorePassword="s3cret-of-the-store"
-        certificateKeystoreType="JCEKS"/></SSLHostConfig></Connector>
+        certificateKeystoreType="JCEKS" certificateKeyAlias="shop"/></SSLHostConfig></Connector>
     <Connector port="8445" SSLEnabled="true"><SSLHostConfig>
       <Certificate type="EC" certificateKeystoreFile="%C/pair.jks" certificateKeyAlias="shop"
         certificateKeystorePassword="s3cret-of-the-store"/>

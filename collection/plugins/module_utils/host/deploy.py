@@ -403,7 +403,7 @@ class _Group:
         return message % told
 
     def _belongs_to_another(self, placements: List[Placement]) -> bool:
-        """Whether all that serves is neither the old nor the new certificate, but one that lies on the disk."""
+        """Whether all that serves is neither the old nor the new certificate, but what lies on the disk."""
         theirs = all(placement.serves_what_lies_there() for placement in placements)
         return theirs and not any(self._test(name) for name in self.services)
 
