@@ -10,8 +10,8 @@ from notafter.cli.answer import AsJson, rooms, show
 from notafter.domain.certificate import health
 from notafter.domain.deployment import Sync, sync, why_deploy
 from notafter.domain.difference import View, difference
-from notafter.domain.renewal import why_due
 from notafter.domain.server import presence
+from notafter.lifecycle.ordering import Outlook
 from notafter.store import certificates, deployments, jobs, servers, versions
 from notafter.store.database import Session
 from notafter.store.tables import CertificateRow, DeploymentRow, JobRow, ServerRow, VersionRow
@@ -26,7 +26,8 @@ def list_certificates(as_json: AsJson = False) -> None:
     """List the certificates and what happens to them next."""
     now = clock()
     with rooms() as opened, opened.database.read() as session:
-        rows = [_certificate(session, row, now) for row in certificates.page(session, 0, _ALL)]
+        outlook = Outlook(session, now)
+        rows = [_certificate(outlook, row) for row in certificates.page(session, 0, _ALL)]
     show(rows, as_json)
 
 
@@ -70,7 +71,8 @@ def list_jobs(
     show(rows, as_json)
 
 
-def _certificate(session: Session, row: CertificateRow, now: datetime) -> dict[str, Any]:
+def _certificate(outlook: Outlook, row: CertificateRow) -> dict[str, Any]:
+    session, now = outlook.session, outlook.now
     facts = certificates.facts(session, row)
     states = [sync(deployments.facts(session, place)) for place in row.deployments]
     return {
@@ -81,7 +83,7 @@ def _certificate(session: Session, row: CertificateRow, now: datetime) -> dict[s
         "ends": row.current.not_after if row.current else None,
         "fingerprint": row.current.fingerprint if row.current else None,
         "in sync": f"{sum(state is Sync.IN_SYNC for state in states)}/{len(states)}",
-        "next": why_due(facts, now).reason.sentence,
+        "next": outlook.decision(row, facts).reason.sentence,
         "problem": row.last_problem,
     }
 
