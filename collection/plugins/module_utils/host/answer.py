@@ -83,6 +83,7 @@ def _write(name: str, service: Any, path: str, content: bytes) -> None:
     change.restore()
     if service.running():
         deploy.first_trouble(service, service.reload_commands(), "reload")
+    change.settled()
     raise HostError("config_test_failed", "%s was taken away again: %s" % (path, problem))
 
 

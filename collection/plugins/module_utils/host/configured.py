@@ -53,6 +53,17 @@ class Configured:
                 places.extend(one for one in _endpoints(binding) if one not in places)
         return [Reader(service, places[:ASKED]) for service, places in sorted(asked.items())]
 
+    def pairs(self, files: List[str]) -> List[Tuple[str, str]]:
+        """The certificate and the key, by their paths, of each place that reads one of these files."""
+        found = []
+        for binding in self.report().bindings:
+            if any(_reads(binding, path, None) for path in files):
+                kinds = {file["kind"]: file["path"] for file in binding["files"]}
+                certificate = kinds.get("fullchain") or kinds.get("leaf")
+                if certificate and kinds.get("key") and (certificate, kinds["key"]) not in found:
+                    found.append((certificate, kinds["key"]))
+        return found
+
 
 def _reads(binding: Dict[str, Any], real: str, alias: Optional[str]) -> bool:
     for file in binding["files"]:

@@ -17,12 +17,13 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from . import commands, file_changes, handshake, previous, services, state, transaction
 from .configured import Configured
-from .errors import Blocked, Conflict, HostError
-from .placement import CHECK_PREFIX, Placement, Stop
+from .errors import Blocked, Conflict, HostError, Refused
+from .placement import CHECK_PREFIX, Placement, Stop, require_pair
 
 CONSECUTIVE = 3
 PAUSE = 0.2
 COMMAND_SECONDS = 60.0
+RELOAD_SECONDS = 20.0
 
 
 def run(request: Dict[str, Any]) -> Dict[str, Any]:
@@ -76,6 +77,7 @@ def _put_right(left: transaction.Transaction) -> str:
             % ("; ".join(restored.failures), left.directory),
         )
     trouble = [sentence for name in about.get("services", []) for sentence in _apply_again(name, about)]
+    left.settled()
     return "; ".join(["a killed run's files were put back"] + restored.foreign + trouble)
 
 
@@ -285,9 +287,13 @@ class _Group:
             "deployments": [placement.identity() for placement in placements],
             "undoes": any(placement.noun == "previous" for placement in placements),
         }
+        pairs = self.configured.pairs(
+            [os.path.realpath(path) for path in changes]
+        )  # as they are before the change
         change.stage(list(changes.values()), about)
         try:
             change.swap()
+            _require_pairs(pairs)
             self._apply()
             self._verify(placements, lambda placement: placement.serves())
             change.verified()
@@ -336,9 +342,16 @@ class _Group:
         for name in self.running:
             service = self.services[name]
             again = service.reload_commands() or starting(self.units[name])  # a failed restart leaves it down
-            problem = first_trouble(service, again, "reload")
+            limit = COMMAND_SECONDS if service.settling_seconds else RELOAD_SECONDS
+            problem = first_trouble(service, again, "reload", limit)
             if problem:
+                self._end_reload(name)
                 raise HostError("reload_failed", problem)
+
+    def _end_reload(self, name: str) -> None:
+        """Ends what a reload that hangs has left at work: the next one would only wait for it."""
+        for unit in self.units.get(name, []):
+            commands.run(["systemctl", "kill", "--kill-who=control", "--signal=KILL", unit], RELOAD_SECONDS)
 
     def _verify(self, placements: List[Placement], good: Any) -> None:
         """Asks again and again until every running deployment is good several times in a row."""
@@ -359,6 +372,7 @@ class _Group:
         failures = change.restore().failures
         if failures:
             raise Stop("broken", error.kind, self._told_broken(change, error, failures))
+        change.settled()
         raise Stop("conflict", error.kind, "%s; nothing was changed, scan the host again" % error.message)
 
     def _roll_back(
@@ -368,10 +382,12 @@ class _Group:
         restored = change.restore()
         trouble = restored.failures + restored.foreign + self._serve_again(placements)
         if trouble and not restored.failures and self._belongs_to_another(placements):
+            change.settled()
             message = "%s; somebody else put another certificate in its place meanwhile, which serves now"
             raise Stop("conflict", "file_changed", message % error)
         if trouble:
             raise Stop("broken", _kind(error), self._told_broken(change, error, trouble))
+        change.settled()
         culprits = error.placements if isinstance(error, NotServed) else placements
         for placement in culprits:
             told = placement.shortfall() if isinstance(error, NotServed) else str(error)
@@ -408,6 +424,16 @@ class _Group:
         return theirs and not any(self._test(name) for name in self.services)
 
 
+def _require_pairs(pairs: List[Tuple[str, str]]) -> None:
+    """Whoever reads the new files can load them: Apache's own test looks at no key, and its reload ends it."""
+    for certificate, key in pairs:
+        try:
+            require_pair((transaction.read(certificate) or b"") + b"\n" + (transaction.read(key) or b""))
+        except Refused as error:
+            message = "with the new files %s and %s do not belong together: %s"
+            raise HostError("config_test_failed", message % (certificate, key, error.message)) from error
+
+
 def _kind(error: Exception) -> str:
     """The short code of whatever went wrong."""
     if isinstance(error, OSError):
@@ -428,12 +454,14 @@ def starting(units: List[str]) -> List[List[str]]:
     return [["systemctl", verb, unit] for unit in units for verb in ("reset-failed", "start")]
 
 
-def first_trouble(service: Any, argvs: List[List[str]], what: str) -> Optional[str]:
+def first_trouble(
+    service: Any, argvs: List[List[str]], what: str, seconds: float = COMMAND_SECONDS
+) -> Optional[str]:
     """Why one of a service's commands did not succeed (a server may run several times); None when all did."""
     for argv in argvs:
-        result = commands.run(argv, COMMAND_SECONDS, env=service.command_environment())
+        result = commands.run(argv, seconds, env=service.command_environment())
         if result.timed_out:
-            return "the %s (%s) did not end within %d s" % (what, " ".join(argv), COMMAND_SECONDS)
+            return "the %s (%s) did not end within %d s" % (what, " ".join(argv), seconds)
         if result.returncode != 0:
             return "the %s (%s) fails: %s" % (what, " ".join(argv), result.said())
     return None

@@ -11,7 +11,8 @@ it later knows what a killed run may have done:
     swapping   the files may be new
     verified   all are new and a client was shown to see them
     committed  nothing is left to do; kept as the back-up for `previous`
-    restored   the old content was put back
+    put back   the old content lies there again, and somebody may still serve what was new
+    restored   the old content is what serves as well
 
 Several files are exchanged by one rename (switch.py), forwards and backwards: at no instant is
 one new and another old, also for a machine that loses its power. All that needs room on a disk
@@ -154,7 +155,7 @@ class Transaction:
             state.failpoint("restored-%d" % number)
         if not failures:
             self._clear()
-            self._try_to_record("restored")
+            self._try_to_record("put back")
             state.failpoint("put-back")
         told = "%s was changed by somebody else meanwhile and is left as it is"
         foreign = [one for one in known if one.standing() is not Standing.OLD and one not in ours]
@@ -170,6 +171,10 @@ class Transaction:
         if switch is not None and switch.side() == OLD and not one.in_place and not one.linked():
             return one.standing() is Standing.OLD
         return one.standing() is not Standing.FOREIGN
+
+    def settled(self) -> None:
+        """Says that whoever had read the new files has read the old ones again."""
+        self._try_to_record("restored")
 
     def _turn_back(self, ours: List[Replacement], failures: List[str]) -> str:
         """The side that all files show after an attempt to show the old one: never one of each."""

@@ -91,6 +91,8 @@ def test_a_run_that_ended_while_it_swapped_is_put_right_by_the_next(tmp_path: Pa
     assert [path.read_bytes() for path in files] == [OLD, OLD]
     assert [path.lstat().st_ino for path in files] == inodes
     assert left_in(tmp_path / "tls") == {"shop.pem", "shop.key"}
+    assert len(transaction.unfinished()) == 1, "the server has not read them yet"
+    left.settled()
     assert transaction.unfinished() == []
 
 
