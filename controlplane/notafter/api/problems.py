@@ -24,6 +24,10 @@ STATUS: Mapping[type[errors.NotafterError], HTTPStatus] = {
     errors.NotafterError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 _TYPE = "application/problem+json"
+_HEADERS = {
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "Bearer"},
+    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "5"},
+}
 
 
 def answer(status: int, code: str, detail: str, **more: object) -> JSONResponse:
@@ -35,8 +39,7 @@ def answer(status: int, code: str, detail: str, **more: object) -> JSONResponse:
         "status": status,
         "detail": detail,
     }
-    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
-    return JSONResponse({**body, **more}, status, headers=headers, media_type=_TYPE)
+    return JSONResponse({**body, **more}, status, headers=_HEADERS.get(status), media_type=_TYPE)
 
 
 def install(app: FastAPI) -> None:

@@ -11,7 +11,10 @@ NotafterError
 ├── ClaimLost                another worker holds the job now: stop writing
 ├── StoreError
 │   ├── DatabaseTooNew
-│   └── DatabaseNotReady
+│   ├── DatabaseNotReady
+│   └── DatabaseNotWritable  for now: what was not written may be tried again
+│       ├── DatabaseBusy     somebody else holds it
+│       └── DatabaseFull     its disk has no room
 ├── CustodyError
 │   ├── WrongKey             the key-encryption key is not the one of this database
 │   └── SealBroken           a sealed value was changed, moved or cut
@@ -69,6 +72,18 @@ class DatabaseTooNew(StoreError):
 
 class DatabaseNotReady(StoreError):
     """The database is missing, or older than this program."""
+
+
+class DatabaseNotWritable(StoreError):
+    """Nothing can be written now; trying again later may go well."""
+
+
+class DatabaseBusy(DatabaseNotWritable):
+    """Somebody else has held the database for too long."""
+
+
+class DatabaseFull(DatabaseNotWritable):
+    """The disk of the database has no room."""
 
 
 class CustodyError(NotafterError):

@@ -1,7 +1,7 @@
 """Jobs whose worker is gone are lost; what they were to do is due again."""
 
 from collections.abc import Set as AbstractSet
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -17,7 +17,9 @@ from notafter.store.tables import JobRow
 
 log = structlog.get_logger(__name__)
 
-_WHY = Reason(ReasonCode.WORKER_GONE, "the control plane ended while the job ran")
+_WHY = Reason(ReasonCode.WORKER_GONE, "the control plane ended, or stood still, while the job ran")
+#: A job also makes keys before its run, and puts the last of it on record afterwards.
+_BEYOND_A_RUN = timedelta(minutes=30)
 
 
 def recover(database: Database, workshop: Workshop, roster: AbstractSet[str], now: datetime) -> list[int]:
@@ -27,7 +29,8 @@ def recover(database: Database, workshop: Workshop, roster: AbstractSet[str], no
     """
     with database.read() as session:
         running = jobs.running(session)
-        orphans = [(job.id, job.fence, job.run_id) for job in running if _gone(job, roster)]
+        lost = [job for job in running if _gone(job, roster) or _overdue(job, workshop, now)]
+        orphans = [(job.id, job.fence, job.run_id) for job in lost]
     for job_id, fence, run_id in orphans:
         ended = processes.end_marked(run_id) if run_id else 0
         failpoint("recovery.ended")
@@ -59,6 +62,15 @@ def _gone(job: JobRow, roster: AbstractSet[str]) -> bool:
     if job.worker == processes.identity():
         return job.run_id not in roster
     return job.worker is None or not processes.alive(job.worker)
+
+
+def _overdue(job: JobRow, workshop: Workshop, now: datetime) -> bool:
+    """Tell whether a job runs for longer than any may: its worker lives, and does nothing (it was stopped).
+
+    What it does when it wakes up is refused: the fence has moved on, and the run's token opens nothing.
+    """
+    lease = timedelta(seconds=workshop.timeout) + _BEYOND_A_RUN
+    return job.started_at is not None and job.started_at + lease < now
 
 
 def _lose(session: Session, job: JobRow, now: datetime) -> None:

@@ -15,6 +15,10 @@ from notafter.store.database import Session
 from notafter.store.jobs import Claim
 from notafter.store.tables import CertificateRow, ItemRow, RequestRow
 
+#: Bytes: a version with its chain and sealed key, its item, and what the log says of it.
+_ROOM_FOR_ONE = 64 * 1024
+_ROOM = 512 * 1024
+
 
 @dataclass(frozen=True)
 class _Wanted:
@@ -30,7 +34,10 @@ def prepare(desk: Desk, claim: Claim, now: datetime) -> None:
     """Make the attempts of a job; one that is open and still fits is used again."""
     with desk.database.read() as session:
         signs = jobs.get(session, claim.job_id).kind is JobKind.RENEW
+        number = len(items.of_job(session, claim.job_id, Subject.CERTIFICATE)) if signs else 0
         missing = _missing(session, claim.job_id) if signs else []
+    if number:  # what the CA signs must find room on record
+        desk.database.require_room(_ROOM + number * _ROOM_FOR_ONE)
     for wanted in missing:
         key = keys.make_key(wanted.key_type)
         csr = keys.make_request(key, wanted.names)

@@ -17,6 +17,7 @@ from notafter.domain.reason import ReasonCode
 from notafter.domain.run import RunEnd, RunState
 from notafter.failpoint import failpoint
 from notafter.lifecycle import planning, signing
+from notafter.lifecycle.insist import Insistence
 from notafter.lifecycle.record import Desk, record
 from notafter.lifecycle.record.finish import finish
 from notafter.runner import inventory, processes, run
@@ -78,7 +79,7 @@ class Worker:
         try:
             ending = self._run(claim)
             failpoint("work.ran")
-            finish(self.desk.database, claim, ending, self.clock())
+            self._finish(claim, ending)
         except ClaimLost as error:
             log.warning("job lost", reason=str(error))
             return
@@ -90,9 +91,16 @@ class Worker:
 
     def _give_up(self, claim: Claim, ending: RunEnd) -> None:
         try:
-            finish(self.desk.database, claim, ending, self.clock())
+            self._finish(claim, ending)
         except ClaimLost as error:
             log.warning("job lost", reason=str(error))
+
+    def _finish(self, claim: Claim, ending: RunEnd) -> None:
+        self._insist.on(lambda: finish(self.desk.database, claim, ending, self.clock()))
+
+    @property
+    def _insist(self) -> Insistence:
+        return Insistence(self.stop)
 
     def _run(self, claim: Claim) -> RunEnd:
         signing.prepare(self.desk, claim, self.clock())
@@ -113,7 +121,7 @@ class Worker:
             told.flush()
 
     def _record(self, claim: Claim, outcome: Outcome) -> None:
-        record(self.desk, claim, outcome, self.clock())
+        self._insist.on(lambda: record(self.desk, claim, outcome, self.clock()))
         log.info("outcome", kind=type(outcome).__name__, host=outcome.host)
 
     def _expand(self) -> None:

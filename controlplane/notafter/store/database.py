@@ -1,5 +1,8 @@
 """Opens the database: SQLite in WAL mode, writers that never find it locked, migrations at start."""
 
+import os
+import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,25 +17,26 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from notafter.domain.errors import DatabaseNotReady, DatabaseTooNew, StoreError
+from notafter.domain.errors import DatabaseBusy, DatabaseFull, DatabaseNotReady, DatabaseTooNew, StoreError
 
 __all__ = ["Database", "Session"]
 
 _BUSY_SECONDS = 30
+_PRIMARY = 0xFF  # of an extended result code (https://www.sqlite.org/rescode.html)
 _WRITES = "notafter_writes"
 
 
 class Database:
     """One database, with a door for reading and a door for writing."""
 
-    def __init__(self, url: str) -> None:
-        """Prepare the engine; nothing is opened yet."""
+    def __init__(self, url: str, busy_seconds: float = _BUSY_SECONDS) -> None:
+        """Prepare the engine; nothing is opened yet. A writer waits so long for another one."""
         if make_url(url).get_backend_name() != "sqlite":
             raise StoreError("only SQLite databases can be used: sqlite:////path/to/file.db")
         self.url = url
         self.engine = create_engine(
             url,
-            connect_args={"timeout": _BUSY_SECONDS},
+            connect_args={"timeout": busy_seconds},
             hide_parameters=True,  # an error's text goes to logs
         )
         event.listen(self.engine, "connect", _prepare)
@@ -42,14 +46,28 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Open a transaction that sees one moment of the database and changes nothing."""
-        with Session(self.engine, autoflush=False) as session:
+        with _named(self.url), Session(self.engine, autoflush=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """Open a transaction that may write; it is committed unless something is raised."""
-        with Session(self._writer) as session, session.begin():
+        with _named(self.url), Session(self._writer) as session, session.begin():
             yield session
+
+    def require_room(self, needed: int) -> None:
+        """Refuse what could not be put on record later: so many bytes are written, and removed again."""
+        path = make_url(self.url).database
+        if not path or path == ":memory:":
+            return
+        try:
+            with tempfile.NamedTemporaryFile(dir=Path(path).parent, prefix=".room-") as probe:
+                probe.write(bytes(needed))
+                probe.flush()
+                os.fsync(probe.fileno())
+        except OSError as error:
+            told = f"there is no room for {needed // 1024} KiB beside {path}: {error.strerror}"
+            raise DatabaseFull(f"{told}; free some space, then it goes on by itself") from error
 
     def migrate(self) -> str:
         """Bring the schema up to this program's; return the revision."""
@@ -117,9 +135,15 @@ def _make_room(url: str) -> None:
 
 @contextmanager
 def _named(url: str) -> Iterator[None]:
+    """Call what keeps the database from being used by its name."""
     try:
         yield
     except OperationalError as error:
+        code = getattr(error.orig, "sqlite_errorcode", 0) & _PRIMARY
+        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            raise DatabaseBusy(f"{_place(url)} was held by somebody else for too long: try again") from error
+        if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
+            raise DatabaseFull(f"{_place(url)} cannot be written: {error.orig}") from error
         raise StoreError(f"{_place(url)} cannot be opened: {error.orig}") from error
 
 
