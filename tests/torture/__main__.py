@@ -36,12 +36,12 @@ PARTS = (
     Part(
         "kills",
         "kill -9 of everybody at every known point, then at random times",
-        lambda wish: kills.main(wish.seed, wish.size, wish.only, wish.random),
+        lambda wish: kills.main(wish.seed, wish.size, wish.only, wish.random, wish.lanes),
     ),
     Part(
         "rollbacks",
         "deploys that must fail, on several servers at once",
-        lambda wish: rollbacks.main(wish.seed, wish.size or rollbacks.NUMBER),
+        lambda wish: rollbacks.main(wish.seed, wish.size or rollbacks.NUMBER, wish.only),
     ),
     Part(
         "stateful",
@@ -60,6 +60,7 @@ def main() -> int:
     parser.add_argument("--size", type=int, help="how many cases of a part, drawn by the seed")
     parser.add_argument("--only", default="", help="only cases with this in their name")
     parser.add_argument("--random", type=int, default=kills.RANDOM, help="kills at random times")
+    parser.add_argument("--lanes", type=int, default=kills.LANES, help="fleets at once that are killed in")
     wish = parser.parse_args()
     print(f"seed {wish.seed:x}", flush=True)
     chosen = [part for part in PARTS if getattr(wish, part.flag)] or PARTS

@@ -62,7 +62,7 @@ def _reloading(command: str) -> Callable[[Target, Issued, random.Random], Abstra
     @contextmanager
     def apply(target: Target, _issued: Issued, drawn: random.Random) -> Iterator[_Changes]:
         with reload_that_does(target.host, _UNITS[target.site.service], command):
-            yield {"verify_seconds": drawn.choice((2, 3, 15))}
+            yield {"verify_seconds": drawn.choice((1, 2, 3))}
 
     return apply
 

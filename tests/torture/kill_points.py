@@ -22,6 +22,8 @@ STEPS = (Step.NEW_ORDER, Step.AUTHORIZATION, Step.CHALLENGE, Step.FINALIZE, Step
 WHILE_IT_RUNS = ("record.", "issue.", "log.", "handout.")
 #: What is passed once for the signing and once for the deploy.
 TWICE = ("record.", "log.")
+#: What is passed only where several files are exchanged at once.
+OF_SEVERAL = ("linked",)
 #: What no renewal of a control plane passes that goes well: tests of `tests/` kill there.
 BY_HAND = (Stage.ELSEWHERE, Stage.RESTORE)
 
@@ -69,7 +71,8 @@ def _servers() -> Iterator[Round]:
 def _fitting(by_host: dict[str, list[str]], wanted: list[str]) -> Iterator[tuple[str, str]]:
     """A host for each point; a file that a host does not have stands for its first."""
     for (host, found), point in zip(by_host.items(), wanted, strict=False):
-        yield host, point if point in found else f"{point.rpartition('-')[0]}-0"
+        first = f"{point.rpartition('-')[0]}-0"
+        yield host, next((known for known in (point, first) if known in found), found[0])
 
 
 def _issuer() -> Iterator[Round]:
@@ -84,11 +87,13 @@ def _ca() -> Iterator[Round]:
 
 def numbered(found: list[Marker], key: str) -> list[str]:
     """The points of a site's deploy: one for each of its files where a marker counts them."""
-    files = len(next(site for site in FLEET.sites if site.key == key).files)
+    # The chain stays what it was: the CA signs by the same intermediate.
+    files = sum(file.kind != "chain" for file in next(one for one in FLEET.sites if one.key == key).files)
     return [
         marker.name.replace("%d", str(number))
         for marker in found
         for number in range(files if "%d" in marker.name else 1)
+        if files > 1 or marker.name not in OF_SEVERAL
     ]
 
 

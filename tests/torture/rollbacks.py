@@ -91,20 +91,22 @@ class Score:
         ]
 
 
-def plan(drawn: random.Random, lab: Lab, number: int) -> dict[str, list[Break]]:
+def plan(
+    drawn: random.Random, sites: Iterable[Site], number: int, only: str = "", ways: Iterable[Break] = BREAKS
+) -> dict[str, list[Break]]:
     """So many broken deploys, spread over the sites: first each way at each site, then by chance."""
-    planned: dict[str, list[Break]] = {site.key: [] for site in lab.sites}
-    every = [(site.key, way) for way in BREAKS for site in lab.sites if site.service in way.services]
-    drawn.shuffle(every)
-    while sum(map(len, planned.values())) < number:
-        key, way = every.pop() if every else _any(drawn, lab)
-        planned[key].append(way)
+    planned: dict[str, list[Break]] = {site.key: [] for site in sites}
+    every = [
+        (site.key, way)
+        for way in ways
+        for site in sites
+        if site.service in way.services and only in f"{site.key} {way}"
+    ]
+    first = drawn.sample(every, len(every))
+    for number_of, (key, way) in enumerate([*first, *(drawn.choice(every) for _more in range(number))]):
+        if number_of < number:
+            planned[key].append(way)
     return planned
-
-
-def _any(drawn: random.Random, lab: Lab) -> tuple[str, Break]:
-    site = drawn.choice(lab.sites)
-    return site.key, drawn.choice([way for way in BREAKS if site.service in way.services])
 
 
 def run(lab: Lab, authority: Authority, planned: dict[str, list[Break]], seed: int) -> Score:
@@ -118,9 +120,14 @@ def run(lab: Lab, authority: Authority, planned: dict[str, list[Break]], seed: i
             raise AssertionError(f"{target.site.key} is not fit: {outcome}")
 
     def work(key: str) -> None:
-        for tried in _tries(targets[key], planned[key], random.Random(f"{seed}-{key}")):  # noqa: S311 -- repeatable, not secret
+        drawn = random.Random(f"{seed}-{key}")  # noqa: S311 -- repeatable, not secret
+        for tried in _tries(targets[key], planned[key], drawn):
+            told = "; ".join(tried.wrong) or "as it must"
             with lock:
                 score.tried.append(tried)
+                print(
+                    f"{key:6} {tried.broken!s:24} {tried.state:16} {tried.seconds:5.1f} s  {told}", flush=True
+                )
 
     with Watch.of(lab, pem_of(authority.root)) as watch, ThreadPoolExecutor(len(planned)) as pool:
         list(pool.map(work, planned))
@@ -150,15 +157,12 @@ def _tries(target: Target, ways: Iterable[Break], drawn: random.Random) -> Itera
         yield Tried(target.site.key, way, outcome["state"], outcome["reason"], seconds, wrong)
 
 
-def main(seed: int, number: int) -> Block:
+def main(seed: int, number: int, only: str) -> Block:
     """Raises a fleet, breaks its deploys, and prints each; how many went wrong, and the figures."""
     install(say=lambda _: None)
     drawn = random.Random(seed)  # noqa: S311 -- repeatable, not secret
     with Lab.up("torture-rollbacks", FLEET, initial_validity=86400 * 30) as lab:
-        score = run(lab, Authority(), plan(drawn, lab, number), seed)
-    for one in score.tried:
-        told = "; ".join(one.wrong) or "as it must"
-        print(f"{one.site:6} {one.broken!s:24} {one.state:16} {one.seconds:5.1f} s  {told}", flush=True)
+        score = run(lab, Authority(), plan(drawn, lab.sites, number, only), seed)
     for failure in score.failed[:20]:
         print(f"    a handshake failed: {failure}", flush=True)
     return Block("roll-backs", score.wrong, score.lines())
