@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.stateful import histories
-from tests.torture import faults, kills, pebble, rollbacks, scoreboard
+from tests.torture import faults, hosts, kills, pebble, rollbacks, scoreboard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +42,11 @@ PARTS = (
         "rollbacks",
         "deploys that must fail, on several servers at once",
         lambda wish: rollbacks.main(wish.seed, wish.size or rollbacks.NUMBER, wish.only),
+    ),
+    Part(
+        "hosts",
+        "every row that a host must survive, with each kind of server, at every point",
+        lambda wish: hosts.main(wish.seed, wish.only),
     ),
     Part(
         "stateful",
