@@ -40,6 +40,8 @@ class ReasonCode(StrEnum):
     REPORTED = "reported"
     #: How an item ended without a word from its own module.
     UNREACHABLE = "unreachable"
+    HOST_KEY_CHANGED = "host_key_changed"
+    HOST_KEY_UNKNOWN = "host_key_unknown"
     TASK_FAILED = "task_failed"
     NOT_REACHED = "not_reached"
     NO_HOSTS = "no_hosts"
@@ -55,6 +57,12 @@ class ReasonCode(StrEnum):
     SCANNED = "scanned"
     SERVED = "served"
     NOT_SERVED = "not_served"
+
+
+#: Nothing was done on the host, because nobody got in.
+NOBODY_GOT_IN = frozenset(
+    {ReasonCode.UNREACHABLE, ReasonCode.HOST_KEY_CHANGED, ReasonCode.HOST_KEY_UNKNOWN},
+)
 
 
 @dataclass(frozen=True)

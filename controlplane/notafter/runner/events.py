@@ -23,6 +23,14 @@ _PRIVATE = re.compile(
 _LONGEST = 1000
 #: Each turn of a loop tells its own result; of the loop as a whole (`results`) only a failure is news.
 _TELLING = ("runner_on_ok", "runner_on_failed", "runner_on_unreachable", "runner_item_on_ok")
+_KEY_CHANGED = (
+    "the host shows another SSH key than the one that is known for it: it may be somebody else, and nobody"
+    " was let in. If it was made anew, put its new key into known_hosts in place of the old one."
+)
+_KEY_UNKNOWN = (
+    "no SSH key is known for the host that it could be recognised by, and nobody was let in."
+    " Put its key into known_hosts."
+)
 _WORDS = {
     "runner_on_ok": "ok",
     "runner_on_failed": "failed",
@@ -40,7 +48,7 @@ def outcome(event: Mapping[str, Any]) -> Outcome | None:
         return None
     result = _mapping(data.get("res"))
     if kind == "runner_on_unreachable":
-        return HostFailed(host, ReasonCode.UNREACHABLE, _message(result))
+        return _unreachable(host, result)
     reader = READERS.get(_action(data))
     failed = kind == "runner_on_failed"
     if reader is not None and "results" not in result:
@@ -48,6 +56,21 @@ def outcome(event: Mapping[str, Any]) -> Outcome | None:
     if failed and not data.get("ignore_errors"):
         return HostFailed(host, ReasonCode.TASK_FAILED, f"{_text(data.get('task'))}: {_message(result)}")
     return None
+
+
+def _unreachable(host: str, result: Mapping[str, Any]) -> HostFailed:
+    """Return why nobody got in; a host that shows another key than its own is not believed.
+
+    Of a loop Ansible only says that all of its items were completed: what happened is in them.
+    """
+    turns = [_mapping(turn) for turn in result["results"]] if isinstance(result.get("results"), list) else []
+    result = next((turn for turn in turns if turn.get("unreachable")), result)
+    said = str(result.get("msg"))
+    if "HOST IDENTIFICATION HAS CHANGED" in said:
+        return HostFailed(host, ReasonCode.HOST_KEY_CHANGED, _KEY_CHANGED)
+    if "Host key verification failed" in said:
+        return HostFailed(host, ReasonCode.HOST_KEY_UNKNOWN, _KEY_UNKNOWN)
+    return HostFailed(host, ReasonCode.UNREACHABLE, _message(result))
 
 
 def line(event: Mapping[str, Any]) -> str | None:

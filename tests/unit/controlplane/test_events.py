@@ -99,6 +99,28 @@ def test_a_result_that_is_not_what_was_agreed_is_a_failure_with_a_reason(res: An
     assert found.code == ReasonCode.RESULT_UNREADABLE
 
 
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @", ReasonCode.HOST_KEY_CHANGED),
+        (
+            "No ED25519 host key is known for web1.\r\nHost key verification failed.",
+            ReasonCode.HOST_KEY_UNKNOWN,
+        ),
+        ("Connection timed out", ReasonCode.UNREACHABLE),
+    ],
+)
+@pytest.mark.parametrize("loop", [False, True])
+def test_n3_why_nobody_got_in_is_told_also_of_a_loop(said: str, code: ReasonCode, loop: bool) -> None:
+    result: dict[str, Any] = {"msg": f"Task failed: {said}", "unreachable": True}
+    if loop:
+        result = {"msg": "All items completed", "results": [{"msg": "ok"}, result], "unreachable": True}
+    found = events.outcome({"event": "runner_on_unreachable", "event_data": {"host": "web1", "res": result}})
+    assert isinstance(found, HostFailed)
+    assert found.code == code
+    assert (found.message == said) is (code is ReasonCode.UNREACHABLE)
+
+
 def test_an_unreachable_host_and_a_failed_foreign_task_are_told() -> None:
     gone = {"event": "runner_on_unreachable", "event_data": {"host": "web1", "res": {"msg": "no route"}}}
     assert events.outcome(gone) == HostFailed("web1", ReasonCode.UNREACHABLE, "no route")

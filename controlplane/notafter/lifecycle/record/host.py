@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from notafter.domain.backoff import next_attempt
 from notafter.domain.job import ItemState, JobKind, Subject
 from notafter.domain.outcome import FailureClass, HostFailed
-from notafter.domain.reason import Reason, ReasonCode
+from notafter.domain.reason import NOBODY_GOT_IN, Reason
 from notafter.lifecycle.record import revoke
 from notafter.lifecycle.record.ending import (
     deployment_failed,
@@ -39,7 +39,7 @@ def fail(session: Session, job: JobRow, item: ItemRow, reason: Reason, now: date
         lost = missing(item.server, job.started_at)
         reason = Reason(reason.code, lost) if lost is not None else reason
     end(item, ItemState.FAILED, reason, now)
-    if item.server is not None and reason.code == ReasonCode.UNREACHABLE:
+    if item.server is not None and reason.code in NOBODY_GOT_IN:
         item.server.last_missed_at = now
     if item.subject is Subject.DEPLOYMENT and item.deployment is not None:
         deployment_failed(item.deployment, reason, now)
