@@ -96,7 +96,7 @@ class Placement:
 
     def fill(self, configured: Configured, pending: Dict[str, bytes]) -> None:
         """Puts its certificate into its keystores, after what others have put there (`pending`)."""
-        filled = {}
+        filled: Dict[str, bytes] = {}
         try:
             for entry in self.stores():
                 real = os.path.realpath(entry["path"])
