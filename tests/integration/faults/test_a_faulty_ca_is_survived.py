@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -23,14 +24,14 @@ from tests.lab.authority import BLOCKED
 from tests.lab.image import install
 from tests.lab.lab import Lab
 from tests.lab.plan import GATEWAY
-from tests.lab.proxy import Fault, Proxy, Step
+from tests.lab.proxy import Fault, Kind, Proxy, Step
 from tests.torture import faults, matrix
 from tests.torture.attempt import FIRST_NAME, HOST_FOLDER, Attempt, Issuer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.lab.proxy import Kind
+    from tests.lab.proxy import Exchange
 
 SAMPLE = 4
 
@@ -184,6 +185,27 @@ def test_c12_when_the_answer_is_lost_the_next_try_finds_the_certificate(issuer: 
     assert found.result["certificate"] == signed.result["certificate"]
     assert not found.result["changed"]
     assert set(attempt.left_on_host()) <= matrix.KEPT | {"fullchain.cer"}
+
+
+def test_k1_what_was_killed_while_the_ca_signed_is_fetched_by_the_next_try(issuer: Issuer) -> None:
+    """The CA has signed, and nobody was left to hear it."""
+    attempt, host, signed = Attempt(issuer), issuer.lab.hosts["issuer"], threading.Event()
+
+    def sign_and_keep_silent(exchange: Exchange) -> None:
+        exchange.forward()
+        signed.set()
+        exchange.proxy.stopping.wait(150)
+
+    fault = Fault(Kind("signs-and-keeps-silent", sign_and_keep_silent), Step.FINALIZE, 1)
+    with Proxy.before(issuer.lab, fault) as proxy, ThreadPoolExecutor(1) as pool:
+        killed = pool.submit(attempt.run, proxy)
+        assert signed.wait(150), "nobody asks the CA to sign"
+        numbers = [number for name in ("python3", "acme.sh", "curl") for number in host.pids(name)]
+        host.run(["kill", "-KILL", *map(str, numbers)])
+        with pytest.raises(HostProgramError):
+            killed.result()
+        assert attempt.run(proxy).outcome == "signed"
+        assert proxy.orders == 1
 
 
 def test_k1_what_was_killed_while_the_certificate_came_is_fetched_by_the_next_try(issuer: Issuer) -> None:

@@ -41,15 +41,20 @@ def remember(home: Home, account_url: Optional[str] = None) -> None:
         return
     name, directory = about
     saved, account_url = home.saved(name), account_url or home.account_url(directory)
-    finalize, link = saved.get("Le_OrderFinalize", ""), saved.get("Le_LinkOrder", "")
-    asked = [entry for entry in talk.record(home.talk).entries if entry.url == finalize]
-    if not asked or not account_url or not URL.match(link):
-        return
-    last = asked[-1]
-    if last.code != 0 or (last.status or 500) < 300 or (last.status or 500) >= 500:
+    finalize = saved.get("Le_OrderFinalize", "")
+    link = saved.get("Le_LinkOrder") or talk.made(home.talk)  # acme.sh notes it after the answer
+    if finalize and account_url and URL.match(link) and _may_be_signed(home, finalize):
         state.write_json(
             _path(home), {"order": link, "account": account_url, "ca": directory, "at": time.time()}
         )
+
+
+def _may_be_signed(home: Home, finalize: str) -> bool:
+    """Whether the CA was asked to sign, and has not said no; also when a kill came before its answer."""
+    if talk.under_way(home.talk) == finalize:
+        return True
+    asked = [entry for entry in talk.record(home.talk).entries if entry.url == finalize]
+    return any(last.code != 0 or not 300 <= (last.status or 500) < 500 for last in asked[-1:])
 
 
 def fetch(home: Home, order: Order, key: str) -> Optional[Failure]:

@@ -39,11 +39,12 @@ header=$3
 method=POST
 case " $* " in *" -I "*) method=HEAD ;; *" -X "*) ;; *) method=GET ;; esac
 told() {
-  status= wait=
+  status= wait= location=
   while IFS= read -r line; do
     case $line in
-      HTTP/*) status=${line#* }; status=${status%%%%[!0-9]*}; wait= ;;
+      HTTP/*) status=${line#* }; status=${status%%%%[!0-9]*}; wait= location= ;;
       [Rr][Ee][Tt][Rr][Yy]-[Aa][Ff][Tt][Ee][Rr]:*) wait=${line#*:} ;;
+      [Ll][Oo][Cc][Aa][Tt][Ii][Oo][Nn]:*) location=${line#*:} ;;
     esac
   done <"$header"
   wait=${wait%%%%"$(printf '\r')"}
@@ -63,11 +64,14 @@ case "$url" in
 esac
 [ -e "$here/left-alone" ] && exit 7
 rm -f "$here/body"
+printf '%%s\n' "$url" >"$here/under-way"
 limits="--connect-timeout 15 --proto =https --max-time %(seconds)d"
 (ulimit -f 2048; exec %(curl)s "$@" $limits --output "$here/body") 2>/dev/null
 code=$?
 told
 printf '%%s\t%%s\t%%s\t%%s\t%%s\n' "$method" "$code" "$status" "$wait" "$url" >>"$here/asked"
+[ "$status" != 201 ] || printf '%%s\n' "$location" >"$here/made"
+rm -f "$here/under-way"
 case $code$status in
   0[123]??) ;;
   *) cp "$here/body" "$here/refusal" 2>/dev/null || : >"$here/refusal" ;;
@@ -215,6 +219,16 @@ def record(folder: str) -> Talk:
         _read(os.path.join(folder, "invalid")),
         _of_provider(folder),
     )
+
+
+def under_way(folder: str) -> str:
+    """The URL that was being asked for when somebody was killed; empty where nothing was."""
+    return _read(os.path.join(folder, "under-way")).strip()
+
+
+def made(folder: str) -> str:
+    """The URL of what the CA has made last: after an account, the order (RFC 8555 §7.4)."""
+    return _read(os.path.join(folder, "made")).strip()
 
 
 def _of_provider(folder: str) -> Tuple[Entry, ...]:
