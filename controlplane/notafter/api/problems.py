@@ -24,7 +24,7 @@ STATUS: Mapping[type[errors.NotafterError], HTTPStatus] = {
     errors.NotafterError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 _TYPE = "application/problem+json"
-_HEADERS = {
+_HEADERS: Mapping[int, dict[str, str]] = {
     HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "Bearer"},
     HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "5"},
 }
