@@ -33,7 +33,7 @@ _UNIT = """\
 [Unit]
 Description=A second CA, which wants an external account binding
 [Service]
-Environment=PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=15 PEBBLE_AUTHZREUSE=0 PEBBLE_ALTERNATE_ROOTS=1
+Environment=PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=5 PEBBLE_AUTHZREUSE=0 PEBBLE_ALTERNATE_ROOTS=1
 ExecStart=/usr/bin/pebble -config /etc/pebble/bound.json -dnsserver {address}:53 -strict=true
 StandardOutput=append:/var/log/pebble-bound.log
 StandardError=append:/var/log/pebble-bound.log

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tests.by_hand import TREE, playbook
 
@@ -27,7 +27,7 @@ def inventory(issuer: Issuer, folder: Path) -> list[str]:
         "certificate_preferred_chain": "No such root",
     }
     (folder / "certificates.yml").write_text(
-        json.dumps({"certificates": {"hosts": {"shop": variables}}}), encoding="utf-8"
+        json.dumps({"certificates": {"hosts": {"shop": variables, "stranger": variables}}}), encoding="utf-8"
     )
     (folder / "secrets.json").touch(mode=0o600)
     (folder / "secrets.json").write_text(
@@ -47,22 +47,21 @@ def run(issuer: Issuer, name: str, arguments: list[str], *more: str) -> str:
 
 def test_a_certificate_is_issued_revoked_and_due_again(issuer: Issuer, tmp_path: Path) -> None:
     arguments = inventory(issuer, tmp_path)
-    issued = run(issuer, "issue", arguments)
+    issued = run(issuer, "issue", arguments, "--limit", "shop")
     assert "failed=0" in issued
     assert "the CA offers no chain to 'No such root'" in issued
     assert str(issuer.bound.eab_hmac_key) not in issued
-    current = issuer.host.read("/var/lib/notafter/certificates/shop/current/certificate.pem")
-    wish: dict[str, Any] = {"reason": "superseded", "fingerprint": "00"}
-    refused = run(issuer, "revoke", arguments, "-e", json.dumps({"certificate_revocation": wish}))
-    assert "nor the fingerprint of the one that the issuer keeps" in refused
-    link = issuer.host.run(["readlink", "/var/lib/notafter/certificates/shop/current"]).stdout.strip()
-    wish["fingerprint"] = link.rpartition("/")[2].upper()
-    meant = ["-e", json.dumps({"certificate_revocation": wish})]
-    assert "would revoke" in run(issuer, "revoke", arguments, "--check", *meant)
-    assert issuer.status(issuer.bound, current)["Status"] == "Valid"
-    assert "revoked: superseded" in run(issuer, "revoke", arguments, *meant)
-    assert issuer.status(issuer.bound, current)["Status"] == "Revoked"
-    assert "the present one was revoked" in run(issuer, "issue", arguments, "--check")
+    current = "/var/lib/notafter/certificates/shop/current"
+    pem = issuer.host.read(f"{current}/certificate.pem")
+    fingerprint = issuer.host.run(["readlink", current]).stdout.strip().rpartition("/")[2]
+    wish = {"certificate_revocation": {"reason": "superseded", "fingerprint": fingerprint.upper()}}
+    planned = run(issuer, "revoke", arguments, "--check", "-e", json.dumps(wish))
+    assert f"would revoke {fingerprint}" in planned
+    assert "nor the fingerprint of the one that the issuer keeps under this name: none" in planned
+    assert issuer.status(issuer.bound, pem)["Status"] == "Valid"
+    assert "revoked: superseded" in run(issuer, "revoke", arguments, "-e", json.dumps(wish))
+    assert issuer.status(issuer.bound, pem)["Status"] == "Revoked"
+    assert "the present one was revoked" in run(issuer, "issue", arguments, "--check", "--limit", "shop")
 
 
 def test_an_account_is_asked_for_by_its_module(issuer: Issuer, tmp_path: Path) -> None:
