@@ -20,11 +20,21 @@ _HOSTS = "/etc/hosts"
 Reached = Dict[int, List[Tuple[str, List[str]]]]
 
 
+#: Where that is the same for several doors, the lists are the very same ones.
+Leads = Dict[int, List[str]]
+#: How many names all doors together may be asked for.
+_NAMES_LIMIT = 500000
+
+
 class Door(NamedTuple):
     """One address and port: the server that has it, and those that are chosen there by name."""
 
     owner: Server
-    named: List[Tuple[str, Server]]
+    named: List[Tuple[Server, List[str]]]
+
+    def inside(self) -> Tuple[int, ...]:
+        """Who is behind it; doors with the same servers lead to the same."""
+        return (id(self.owner),) + tuple(id(server) for server, _names in self.named)
 
 
 class Servers:
@@ -79,14 +89,17 @@ class Servers:
         port = server.value("port", "21")
         if not re.fullmatch(r"[0-9]{1,5}", port) or port == "0":
             return
+        lower = [name.lower() for name in names]
         for address in server.addresses:
+            self.report.reader.tick()
             place = (self._address(address, server), port)
             if place not in self.doors:
                 self.doors[place] = Door(server, [])
             elif self.doors[place].owner is not server and not names:
                 self._warn("%s:%s is another server's" % place, server)
                 continue
-            self.doors[place].named.extend((name.lower(), server) for name in names)
+            if lower:
+                self.doors[place].named.append((server, lower))
 
     def _widen(self, main: Server) -> None:
         """The only server of a port is reached at every address of the host."""
@@ -140,22 +153,30 @@ class Servers:
         return _reach.grouped(self._reached.get(id(server), []))
 
     def _walk_all(self, reached: Reached) -> None:
+        walked: Dict[Tuple[int, ...], Leads] = {}
+        left = _NAMES_LIMIT
         for place, door in self.doors.items():
-            if door.owner.on("tlsengine"):
-                self._walk(self._listener(place), door, reached)
+            if not door.owner.on("tlsengine"):
+                continue
+            if door.inside() not in walked:
+                left -= sum(len(names) for _server, names in door.named)
+                if left < 0:
+                    raise _reading.Exhausted("its servers have too many names at too many addresses")
+                walked[door.inside()] = self._walk(door)
+            for server, names in walked[door.inside()].items():
+                reached.setdefault(server, []).append((self._listener(place), names))
 
-    def _walk(self, listener: str, door: Door, reached: Reached) -> None:
-        """Notes for each server that a door leads to what to ask for there."""
-        self.report.reader.tick()
-        names: Dict[int, List[str]] = {id(door.owner): []}
+    def _walk(self, door: Door) -> Leads:
+        """For each server that a door leads to, what to ask for there."""
+        found: Dict[int, Dict[str, None]] = {id(door.owner): {}}
         claims = _reach.Claims(stars_take_names=True)
         chooses = not self.reading.version or self.reading.version >= _SNI_SINCE
-        for name, server in door.named if chooses else ():
-            for kept in claims.claim(server, [_reach.plain(name) or _reach.pattern(name)]):
-                own = names.setdefault(id(server), [])
-                own.extend([kept] if kept not in own else [])
-        for key, own in names.items():
-            reached.setdefault(key, []).append((listener, own))
+        for server, names in door.named if chooses else ():
+            own = found.setdefault(id(server), {})
+            for name in names:
+                self.report.reader.tick()
+                own.update(dict.fromkeys(claims.claim(server, [_reach.plain(name) or _reach.pattern(name)])))
+        return {server: list(own) for server, own in found.items() if own or server == id(door.owner)}
 
     def _listener(self, place: Tuple[str, str]) -> str:
         implicit = "UseImplicitSSL" in self.doors[place].owner.every("tlsoptions")

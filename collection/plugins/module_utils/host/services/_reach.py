@@ -57,8 +57,12 @@ class Claims:
 
 
 def grouped(reached: Iterable[Tuple[str, List[str]]]) -> List[Face]:
-    """A face for each set of names, from (listener, names reached there)."""
+    """A face for each set of names, from (listener, names reached there); a list may be there many times."""
+    every = list(reached)
     groups: Dict[Tuple[str, ...], List[str]] = {}
-    for listener, names in reached:
-        groups.setdefault(tuple(names), []).append(listener)
+    known: Dict[int, List[str]] = {}
+    for listener, names in every:
+        if id(names) not in known:
+            known[id(names)] = groups.setdefault(tuple(names), [])
+        known[id(names)].append(listener)
     return [Face(list(names), listeners) for names, listeners in groups.items()]

@@ -177,6 +177,27 @@ def test_the_test_is_given_the_same_file(ftp: Proftpd) -> None:
     assert [argv[1:] for argv in ftp.service.test_commands()] == [["-t", "-c", "/srv/ftp.conf", "-D", "X"]]
 
 
+def test_a_server_of_ten_thousand_names_at_as_many_addresses_takes_seconds(ftp: Proftpd) -> None:
+    names = [f"n{number}.test" for number in range(10_000)]
+    begun = time.process_time()
+    ((_certificate, asked, listeners),) = ftp.found(
+        f"Port 0\n<VirtualHost {' '.join(names)}>\n{ftp.tls('a')}</VirtualHost>\n"
+    )
+    assert time.process_time() - begun < 10
+    assert (asked, listeners) == (names, [f"{name}:21/ftp" for name in names])
+
+
+def test_more_names_at_all_doors_than_anybody_has_end_the_reading_and_are_told(
+    ftp: Proftpd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_proftpd_servers, "_NAMES_LIMIT", 20)
+    others = "".join(f"<VirtualHost 10.0.0.{number}>\nServerAlias b\n</VirtualHost>\n" for number in range(9))
+    addresses = " ".join(f"10.0.0.{number}" for number in range(9))
+    own = f"<VirtualHost {addresses}>\nServerAlias {' '.join(f'a{n}' for n in range(9))}\n"
+    ftp.found(f"Port 0\n{own}{ftp.tls('a')}</VirtualHost>\n{others}")
+    assert "too many names at too many addresses" in str(ftp.report.cut)
+
+
 def test_ten_thousand_servers_take_seconds(ftp: Proftpd) -> None:
     hosts = [
         f"<VirtualHost 10.0.0.1>\nServerAlias h{n}.test\n{ftp.tls('b')}</VirtualHost>" for n in range(5000)
