@@ -137,16 +137,16 @@ def test_hostile_names_are_stored_as_they_are_and_cannot_be_adopted(stage: Stage
 def test_what_a_server_renews_by_itself_is_watched_and_followed_and_nobody_else_may_renew_it(
     stage: Stage,
 ) -> None:
-    for _ in range(2):
-        pem = stage.ca.issue("shop.example").certificate
-        row = binding(pem, "/acme.json", service="traefik", names=("shop.example",))
-        row |= {"config_file": "/acme.json", "files": [], "managed_by": "traefik"}
-        stage.found("web1", (pem, row))
+    pems = [stage.ca.issue("shop.example").certificate for _ in range(2)]
+    for pem in pems:
+        found = binding(pem, "/acme.json", service="traefik", names=("shop.example",))
+        found |= {"config_file": "/acme.json", "files": [], "managed_by": "traefik"}
+        stage.found("web1", (pem, found))
     assert names_of(stage) == {"crt-1": ["web1:/acme.json#shop.example"]}
     with stage.database.read() as session:
         row = certificates.get(session, 1)
         assert row.current is not None
-        assert row.current.fingerprint == fingerprint(pem), "its own renewal is a version of the same"
+        assert row.current.fingerprint == fingerprint(pems[-1]), "its own renewal is a version of the same"
     assert stage.adopt_all() == []
     terms = Terms(account="main", challenge=Challenge(ChallengeType.DNS_01, "dns_x"), credential="main")
     with stage.database.write() as session, pytest.raises(Conflict, match="a store of traefik's own"):
