@@ -33,6 +33,9 @@ _MAKERS = (_HERE, Path(bytecode.__file__), Path(untyped.__file__))
 # closed, and the kernel takes a process away faster than Python does.
 BOOTSTRAP = """
 import binascii, gc, json, marshal, os, sys, zlib
+if sys.version_info < (3, 6):
+    sys.exit("Python %s is too old for notafter, which needs 3.6: name another one as "
+             "ansible_python_interpreter" % sys.version.split()[0])
 gc.set_threshold(100000)
 def unpacked(text):
     return zlib.decompress(binascii.a2b_base64(text))

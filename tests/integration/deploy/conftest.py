@@ -173,7 +173,7 @@ def drawn(request: pytest.FixtureRequest, small_lab: Lab, authority: Authority) 
     yield from _settled(Target(small_lab, SITES[request.param], authority))
 
 
-@pytest.fixture(params=SITES.values(), ids=SITES)
+@pytest.fixture(params=list(SITES.values()), ids=list(SITES))
 def target(request: pytest.FixtureRequest, small_lab: Lab, authority: Authority) -> Iterator[Target]:
     """One site of each kind of server, serving a certificate that lies on its disk before and after."""
     yield from _settled(Target(small_lab, request.param, authority))

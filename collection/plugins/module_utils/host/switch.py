@@ -81,7 +81,8 @@ class Switch:
             state.sync_directory(os.path.dirname(self.folder))
 
     def _number(self, entry: Dict[str, Any]) -> str:
-        return os.path.basename(entry["backup"]).partition(".")[0]
+        backup = entry["backup"]  # type: str
+        return os.path.basename(backup).partition(".")[0]
 
 
 def _open_like(place: str, parent: os.stat_result) -> None:
