@@ -158,7 +158,8 @@ def _listens(host: LabHost) -> bool:
 def _disk_full_in_the_middle(target: Target, _issued: Issued, drawn: random.Random) -> Iterator[_Changes]:
     """The folder of the first file is on a disk with room for some of the new files at most."""
     folder = target.site.files[0].path.rpartition("/")[0]
-    pages = drawn.randrange(len([file for file in target.site.files if file.path.startswith(f"{folder}/")]))
+    new = [file for file in target.site.files if file.path.startswith(f"{folder}/") and file.kind != "chain"]
+    pages = drawn.randrange(len(new))
     script = (
         "set -e; size=$(du -sk $1 | cut -f1); mkdir -p /mnt/full;"
         " mount -t tmpfs -o mode=0755,size=$((size * 2 + 512))k tmpfs /mnt/full;"

@@ -15,8 +15,16 @@ if TYPE_CHECKING:
     from tests.authority import Authority
     from tests.lab.lab import Lab
 
-SAMPLE = 6
+SAMPLE = 4
 SITES = ("www", "wiki", "edge")
+
+
+def test_n_apache_never_reloads_what_it_could_not_load(small_lab: Lab, authority: Authority) -> None:
+    """Its own test reads no key, and a reload with the wrong one ends the whole server."""
+    ways = [way for way in BREAKS if way.name in {"key of another", "kinds exchanged"}]
+    score = rollbacks.run(small_lab, authority, {"wiki": ways}, seed=1)
+    assert {one.broken.name: one.wrong for one in score.tried} == {way.name: [] for way in ways}
+    assert score.failed == []
 
 
 def test_n_a_sample_of_broken_deploys_leaves_every_server_as_it_was(

@@ -10,12 +10,13 @@ Success means that new handshakes show the new fingerprint; a return code proves
 
 import glob
 import os
+import re
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, List, Optional, Tuple
 
-from . import commands, file_changes, handshake, previous, services, state, transaction
+from . import commands, file_changes, handshake, pem, previous, services, state, transaction
 from .configured import Configured
 from .errors import Blocked, Conflict, HostError, Refused
 from .placement import CHECK_PREFIX, Placement, Stop, require_pair
@@ -24,6 +25,7 @@ CONSECUTIVE = 3
 PAUSE = 0.2
 COMMAND_SECONDS = 60.0
 RELOAD_SECONDS = 20.0
+_CERTIFICATE = re.compile(b"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 def run(request: Dict[str, Any]) -> Dict[str, Any]:
@@ -425,10 +427,12 @@ class _Group:
 
 
 def _require_pairs(pairs: List[Tuple[str, str]]) -> None:
-    """Whoever reads the new files can load them: Apache's own test looks at no key, and its reload ends it."""
+    """Whoever reads the new files can load them: Apache's own test reads no key, and its reload ends it."""
     for certificate, key in pairs:
+        shown = "".join(pem.certificates((transaction.read(certificate) or b"").decode("latin-1")))
+        kept = _CERTIFICATE.sub(b"", transaction.read(key) or b"")  # each file must have its own part
         try:
-            require_pair((transaction.read(certificate) or b"") + b"\n" + (transaction.read(key) or b""))
+            require_pair(shown.encode("ascii") + kept)
         except Refused as error:
             message = "with the new files %s and %s do not belong together: %s"
             raise HostError("config_test_failed", message % (certificate, key, error.message)) from error
