@@ -144,6 +144,8 @@ def _named(url: str) -> Iterator[None]:
             raise DatabaseBusy(f"{_place(url)} was held by somebody else for too long: try again") from error
         if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
             raise DatabaseFull(f"{_place(url)} cannot be written: {error.orig}") from error
+        if code == sqlite3.SQLITE_ERROR:  # the statement is wrong, not the database
+            raise
         raise StoreError(f"{_place(url)} cannot be opened: {error.orig}") from error
 
 
