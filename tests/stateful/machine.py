@@ -45,6 +45,7 @@ from tests.stateful.world import LIFE, START, Authority, DeployFault, Host, Issu
 
 if TYPE_CHECKING:
     import threading
+    from datetime import datetime
 
     from notafter.domain.run import RunEnd
     from notafter.runner.plan import Plan
@@ -78,6 +79,9 @@ class Stage:
         self.touched: set[tuple[str, str]] = set()
         #: Certificates that somebody asked for, or changed the terms of, since they were last issued.
         self.asked: set[str] = set()
+        #: Certificates whose open attempt was rightly given up.
+        self.spoilt: set[str] = set()
+        self.last: dict[str, tuple[str, datetime]] = {}
         #: Orders that had no reason.
         self.twice: list[str] = []
         self.script = Script()
@@ -103,13 +107,23 @@ class Stage:
         """What a scan of a host says."""
         return self.hosts[host].scan(self.pems, {path_of(name): [name] for name in SITES})
 
-    def ordered(self, key: str) -> None:
-        """The CA has signed for a new attempt: that needs a reason."""
+    @staticmethod
+    def failed(what: str) -> None:
+        """Something of the script came to pass."""
+        FIGURES[what] += 1
+
+    def ordered(self, key: str, pem: str) -> None:
+        """The CA has signed for a new attempt: the one before must be on record, or given up for a reason."""
         FIGURES["orders"] += 1
-        orders = self.ca.orders[key]
-        if len(orders) > 1 and orders[-1] - orders[-2] < LIFE / 3 and key not in self.asked:
-            self.twice.append(f"{key} at {self.now}")
+        before, self.last[key] = self.last.get(key), (pem, self.now)
+        if before is not None:
+            with self.database.read() as session:
+                known = versions.by_fingerprint(session, fingerprint(before[0])) is not None
+            soon = self.now - before[1] < LIFE / 3
+            if key not in (self.asked if known else self.spoilt) and (soon or not known):
+                self.twice.append(f"{key} at {self.now}, {'too soon' if known else 'never fetched before'}")
         self.asked.discard(key)
+        self.spoilt.discard(key)
 
     def looked_at(self, host: str, path: str) -> None:
         """What is shown of a place is what it is now."""
@@ -200,6 +214,7 @@ class Stage:
         with self.database.write() as session:
             adopt.adopt(session, [number], terms, self.now)
         self.asked.add(f"crt-{number}")
+        self.spoilt.add(f"crt-{number}")
 
     def close(self) -> None:
         """No more."""
@@ -258,7 +273,8 @@ def fresh() -> Stage:
     return stage
 
 
-ISSUE_FAULTS = st.one_of(st.just(IssueFault.NONE), st.sampled_from(IssueFault))
+#: Half of all runs get as far as the hosts.
+ISSUE_FAULTS = st.sampled_from([*IssueFault, *[IssueFault.NONE] * 4])
 DEPLOY_FAULTS = st.one_of(st.just(DeployFault.NONE), st.sampled_from(DeployFault))
 MOMENTS = st.one_of(st.none(), st.integers(1, 6))
 SCRIPTS = st.builds(
@@ -314,9 +330,16 @@ class Fleet(RuleBasedStateMachine):
         """A worker takes a job, and what the script says goes wrong."""
         self.stage.work(script)
 
-    @rule(script=SCRIPTS)
-    def due_and_done(self, script: Script) -> None:
-        """What most often follows upon another."""
+    @rule(number=NUMBERS, script=SCRIPTS)
+    def renewal(self, number: int, script: Script) -> None:
+        """What most often follows upon another: somebody asks, and a worker takes it."""
+        self.stage.click(number)
+        self.stage.work(script)
+
+    @rule(hours=st.sampled_from([1, 9]), script=SCRIPTS)
+    def another_try(self, hours: int, script: Script) -> None:
+        """Back-offs have passed, and what is due is taken."""
+        self.stage.now += timedelta(hours=hours)
         self.stage.tick()
         self.stage.work(script)
 
@@ -368,6 +391,11 @@ class Fleet(RuleBasedStateMachine):
         self.stage.touched.add(place)
 
     # -- what must hold after each step
+
+    @invariant()
+    def counted(self) -> None:
+        """For the scoreboard."""
+        FIGURES["steps"] += 1
 
     @invariant()
     def i3_nothing_is_ordered_without_a_reason(self) -> None:
@@ -442,6 +470,10 @@ class Fleet(RuleBasedStateMachine):
             worked = False
             while self.stage.work(Script()):
                 worked = True
+            self.i2_what_was_signed_can_be_fetched_with_its_key()
+            self.i3_nothing_is_ordered_without_a_reason()
+            self.i4_what_runs_is_held_by_somebody_or_is_found()
+            self.i7_what_is_shown_as_in_place_is_served()
             if not worked:
                 if not self._unsettled():
                     return

@@ -109,10 +109,11 @@ class Play:
 
     def _signed(self, key: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         fault = self.script.issue
+        if fault is not IssueFault.NONE:
+            self.stage.failed(f"issuing: {fault}")
         if fault in {IssueFault.NONE, IssueFault.ANSWER_LOST}:
             known = variables["certificate_attempt"] in self.stage.ca.signed
             pem = self.stage.ca.sign(
-                key,
                 variables["certificate_attempt"],
                 variables["certificate_csr"],
                 variables["certificate_names"],
@@ -120,10 +121,12 @@ class Play:
             )
             self.stage.keep(pem)
             if not known:
-                self.stage.ordered(key)
+                self.stage.ordered(key, pem)
             if fault is IssueFault.NONE:
                 found = {"pem": pem, "chain_pem": "", "fingerprint_sha256": self.stage.fingerprint(pem)}
                 return {"attempt": variables["certificate_attempt"], "certificate": found}
+        if fault is IssueFault.WRONG_CERTIFICATE:
+            self.stage.spoilt.add(key)
         name = "internal" if fault is IssueFault.ANSWER_LOST else fault.value
         wait = 3600 if fault is IssueFault.RATE_LIMITED else None
         return {
@@ -148,6 +151,8 @@ class Play:
         turn = progress.turn(host, wishes, wave)
         fault = self._fault(host)
         outcomes = [self._transaction(self.stage.hosts[host], wish, fault) for wish in turn.mine]
+        if turn.mine and fault is not DeployFault.NONE:
+            self.stage.failed(f"deploying: {fault}")
         if turn.mine and fault in {DeployFault.UNREACHABLE, DeployFault.ANSWER_LOST, DeployFault.KILLED}:
             self.alive.remove(host)
             self._tell(HostFailed(host, ReasonCode.UNREACHABLE, f"modelled: {fault}"))

@@ -60,8 +60,6 @@ class Authority:
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
     signed: dict[str, str] = field(default_factory=dict)
     known: dict[str, x509.Certificate] = field(default_factory=dict)
-    #: By certificate, what was signed for it and when: the CA's own record of orders.
-    orders: dict[str, list[datetime]] = field(default_factory=dict)
     #: Serial numbers in their order: the same events draw the same moments.
     serials: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -82,12 +80,11 @@ class Authority:
         self.known[fingerprint(pem)] = certificate
         return pem
 
-    def sign(self, key: str, attempt: str, csr_pem: str, names: list[str], now: datetime) -> str:
+    def sign(self, attempt: str, csr_pem: str, names: list[str], now: datetime) -> str:
         """The certificate of an attempt; asked twice under one name it is the same."""
         if attempt not in self.signed:
             csr = x509.load_pem_x509_csr(csr_pem.encode())
             self.signed[attempt] = self.certify(names, csr.public_key(), now)
-            self.orders.setdefault(key, []).append(now)
         return self.signed[attempt]
 
 
