@@ -1,4 +1,4 @@
-"""T16: no Python, one that is too old, a /tmp that runs nothing; T6: a reload that hangs; T14: two readers."""
+"""T16: no Python, one too old, a /tmp that runs nothing; T6: a reload that hangs; T14: two readers."""
 
 from __future__ import annotations
 

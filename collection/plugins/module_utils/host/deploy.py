@@ -10,7 +10,11 @@ Success means that new handshakes show the new fingerprint; a return code proves
 
 import glob
 import os
+<<<<<<< HEAD
 import re
+=======
+import shlex
+>>>>>>> 655ad9b (wip)
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -415,7 +419,8 @@ class _Group:
     def _told_broken(self, change: transaction.Transaction, error: Exception, trouble: List[str]) -> str:
         """What went wrong twice, and the steps that are left for a person."""
         steps = change.by_hand()
-        steps.extend(" ".join(argv) for service in self.services.values() for argv in service.test_commands())
+        tests = [argv for service in self.services.values() for argv in service.test_commands()]
+        steps.extend(" ".join(shlex.quote(word) for word in argv) for argv in tests)
         message = "%s; and the roll-back failed: %s. The old files are in %s. As root: `%s`; then reload %s"
         told = (error, "; ".join(trouble), change.directory, "`, `".join(steps), ", ".join(self.services))
         return message % told

@@ -14,6 +14,7 @@ import errno
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import stat
 from typing import Any, Dict, List, NamedTuple, Optional
@@ -162,8 +163,8 @@ class Replacement:
     def by_hand(self) -> str:
         """The command that puts the old content back, with the owner and mode that the file has."""
         if self.entry["before"] is None:
-            return "rm %s" % self.real
-        return "cat %s > %s" % (self.entry["backup"], self.real)
+            return "rm %s" % shlex.quote(self.real)
+        return "cat %s > %s" % (shlex.quote(self.entry["backup"]), shlex.quote(self.real))
 
     def clear(self) -> None:
         """Takes away what lies beside the file."""
