@@ -10,11 +10,8 @@ Success means that new handshakes show the new fingerprint; a return code proves
 
 import glob
 import os
-<<<<<<< HEAD
 import re
-=======
 import shlex
->>>>>>> 655ad9b (wip)
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
