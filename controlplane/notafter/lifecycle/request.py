@@ -1,7 +1,7 @@
 """A person's or a client's wish becomes the same jobs that the scheduler makes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from notafter.domain.errors import Conflict, NotFound
@@ -100,7 +100,8 @@ class RevocationWish:
 def revoke(session: Session, wish: RevocationWish, who: str, now: datetime) -> RevocationRow:
     """Ask the CA to take a version back; a job does it as soon as no other is at the certificate.
 
-    Refused while it is what serves, unless a person says why it must be. Asking again is the same wish.
+    Refused while it is what serves, unless a person says why it must be. Asking again is the same wish: what
+    has failed is tried at once, by the account or by the key as it is said now.
     """
     row = certificates.get(session, wish.certificate_id)
     version = versions.by_fingerprint(session, wish.fingerprint)
@@ -108,26 +109,42 @@ def revoke(session: Session, wish: RevocationWish, who: str, now: datetime) -> R
         raise NotFound(f"{row.key} has no version {wish.fingerprint}: look at `notafter versions {row.id}`")
     asked = revocations.of_version(session, version.id)
     if asked is not None:
-        return asked
+        if asked.done_at is not None or _is_under_way(session, asked, wish):
+            return asked
+        wish = replace(wish, force_because=wish.force_because or asked.forced_because)
     account_id = version.account_id or row.account_id
     _check_revocation(session, row, version, wish, account_id, now)
-    asked = revocations.add(
-        session,
-        RevocationRow(
-            version_id=version.id,
-            certificate_id=row.id,
-            account_id=account_id,
-            reason=wish.reason,
-            by=wish.by,
-            forced_because=wish.force_because,
-            asked_by=who,
-            asked_at=now,
-        ),
-    )
+    if asked is None:
+        asked = revocations.add(
+            session,
+            RevocationRow(
+                version_id=version.id,
+                certificate_id=row.id,
+                account_id=account_id,
+                reason=wish.reason,
+                by=wish.by,
+                forced_because=wish.force_because,
+                asked_by=who,
+                asked_at=now,
+            ),
+        )
+    asked.account_id, asked.reason, asked.by = account_id or asked.account_id, wish.reason, wish.by
+    asked.forced_because, asked.next_attempt_at = wish.force_because, None
+    session.flush()
     if not certificates.busy(session, row):
         job = jobs.add(session, JobKind.REVOKE, ReasonCode.REQUESTED, who, now)
         items.add_revocation(session, job, asked)
     return asked
+
+
+def _is_under_way(session: Session, asked: RevocationRow, wish: RevocationWish) -> bool:
+    """Tell whether a job is at this very wish; what it was told cannot be changed meanwhile."""
+    item = items.open_certificate(session, asked.certificate_id)
+    at_it = item is not None and revocations.of_item(session, item) is asked
+    if at_it and (asked.reason, asked.by) != (wish.reason, wish.by):
+        told = f"{asked.reason}, by {asked.by}"
+        raise Conflict(f"a job is revoking {wish.fingerprint[:16]} ({told}): ask again when it has ended")
+    return at_it
 
 
 def _check_revocation(  # noqa: PLR0913, PLR0917 -- all that the rule looks at

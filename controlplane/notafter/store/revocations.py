@@ -30,11 +30,13 @@ def of_item(session: Session, item: ItemRow) -> RevocationRow | None:
 
 
 def due(session: Session, now: datetime) -> list[RevocationRow]:
-    """Return the wishes that are to be tried now, the oldest first."""
+    """Return the wishes that are to be tried now, the oldest first; what has expired nobody trusts anyway."""
     query = (
         select(RevocationRow)
+        .join(VersionRow, RevocationRow.version_id == VersionRow.id)
         .where(
             RevocationRow.done_at.is_(None),
+            VersionRow.not_after > now,
             or_(RevocationRow.next_attempt_at.is_(None), RevocationRow.next_attempt_at <= now),
         )
         .order_by(RevocationRow.id)

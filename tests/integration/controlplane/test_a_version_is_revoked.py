@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,6 +165,48 @@ def test_asking_twice_is_one_wish(stage: Stage) -> None:
         assert not jobs.ready(session)
 
 
+def issued(stage: Stage) -> str:
+    """A version whose key is in custody; its fingerprint."""
+    stage.one_certificate()
+    claim = stage.renewing()
+    with stage.database.read() as session:
+        attempt = requests.open_of(session, 1)
+        assert attempt is not None
+        answer = {"attempt": attempt.key, "certificate": stage.ca.answer(attempt.csr_pem)}
+    stage.report(claim, results.signed("crt-1", answer))
+    with stage.database.read() as session:
+        current = certificates.get(session, 1).current
+        assert current is not None
+        return current.fingerprint
+
+
+def test_a_wish_that_the_account_cannot_fulfil_is_asked_again_by_the_key_at_once(stage: Stage) -> None:
+    asked = RevocationWish(1, issued(stage), RevocationReason.KEY_COMPROMISE, RevocationBy.ACCOUNT, BECAUSE)
+    ask(stage, asked)
+    claim = stage.claim()
+    with pytest.raises(Conflict, match=r"a job is revoking .* \(keyCompromise, by account\): ask again"):
+        ask(stage, replace(asked, by=RevocationBy.KEY))
+    stage.report(claim, IssueFailed("crt-1", FailureClass.ACCOUNT, "it is not the account's"))
+    ask(stage, replace(asked, by=RevocationBy.KEY, force_because=None))
+    with stage.database.write() as session:
+        (one,) = planning.plan(session, stage.claim().job_id, stage.clock()).certificates
+        assert one.revocation is not None
+        assert (one.revocation.by, one.revocation.pem) == (
+            "key",
+            versions.of_certificate(session, 1)[0].pem,
+        )
+
+
+def test_what_has_expired_meanwhile_is_not_tried_for_ever(stage: Stage) -> None:
+    stage.one_certificate()
+    ask(stage, wish(stage, BECAUSE))
+    stage.report(stage.claim(), IssueFailed("crt-1", FailureClass.ACCOUNT, "it is not the account's"))
+    with stage.database.read() as session:
+        (version,) = versions.of_certificate(session, 1)
+        assert revocations.due(session, version.not_after - DAY / 24)
+        assert revocations.due(session, version.not_after + DAY) == []
+
+
 def test_a_renewal_while_a_version_is_being_revoked_is_refused_with_the_reason(stage: Stage) -> None:
     stage.one_certificate()
     ask(stage, wish(stage, BECAUSE))
@@ -181,17 +224,7 @@ def test_a_key_that_is_not_in_custody_revokes_nothing(stage: Stage) -> None:
 def test_a_revoke_job_is_given_the_key_of_that_version_only_if_it_is_to_sign_with_it(
     stage: Stage, by: RevocationBy
 ) -> None:
-    stage.one_certificate()
-    claim = stage.renewing()
-    with stage.database.read() as session:
-        attempt = requests.open_of(session, 1)
-        assert attempt is not None
-        answer = {"attempt": attempt.key, "certificate": stage.ca.answer(attempt.csr_pem)}
-    stage.report(claim, results.signed("crt-1", answer))
-    with stage.database.read() as session:
-        current = certificates.get(session, 1).current
-        assert current is not None
-        fingerprint = current.fingerprint
+    fingerprint = issued(stage)
     ask(stage, RevocationWish(1, fingerprint, RevocationReason.KEY_COMPROMISE, by, BECAUSE))
     claim = stage.claim()
     with stage.database.read() as session:
