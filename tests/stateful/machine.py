@@ -275,7 +275,7 @@ def fresh() -> Stage:
 
 #: Half of all runs get as far as the hosts.
 ISSUE_FAULTS = st.sampled_from([*IssueFault, *[IssueFault.NONE] * 4])
-DEPLOY_FAULTS = st.one_of(st.just(DeployFault.NONE), st.sampled_from(DeployFault))
+DEPLOY_FAULTS = st.sampled_from([*DeployFault, *[DeployFault.NONE] * 3])
 MOMENTS = st.one_of(st.none(), st.integers(1, 6))
 SCRIPTS = st.builds(
     Script,
