@@ -34,15 +34,21 @@ class Issued:
     seconds: float | None = None
 
 
+#: The CA no longer knows the account by what it called it (RFC 8555 §6.7).
+ACCOUNT_LOST = "urn:ietf:params:acme:error:accountDoesNotExist"
+
+
 @dataclass(frozen=True)
 class IssueFailed:
-    """No certificate came."""
+    """No certificate came, or none was taken back."""
 
     host: str
     failure: FailureClass
     message: str
     retry_after: float | None = None
     seconds: float | None = None
+    #: The CA's own name for what is wrong.
+    problem: str | None = None
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,7 @@ def _issue_failed(host: str, result: Mapping[str, Any]) -> IssueFailed:
         message=_text(failure.get("message") or result.get("msg") or "no reason was given"),
         retry_after=_number(failure.get("retry_after")),
         seconds=_number(result.get("seconds")),
+        problem=_optional(failure.get("type")),
     )
 
 

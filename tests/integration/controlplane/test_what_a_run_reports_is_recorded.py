@@ -8,11 +8,12 @@ import pytest
 from notafter.domain.deployment import DeployState
 from notafter.domain.errors import ClaimLost
 from notafter.domain.job import ItemState, JobKind, Subject
-from notafter.domain.outcome import Deployed, DeployResult, FailureClass, Issued, IssueFailed
-from notafter.lifecycle import due
+from notafter.domain.outcome import ACCOUNT_LOST, Deployed, DeployResult, FailureClass, Issued, IssueFailed
+from notafter.lifecycle import due, handout
 from notafter.lifecycle.due import Limits
 from notafter.lifecycle.record import record
-from notafter.store import certificates, items, jobs, requests
+from notafter.runner import results
+from notafter.store import accounts, certificates, items, jobs, requests
 
 if TYPE_CHECKING:
     from notafter.store.jobs import Claim
@@ -66,6 +67,23 @@ def test_a_spoilt_attempt_is_given_up_and_the_next_one_has_a_new_key(stage: Stag
         old = requests.by_key(session, f"req-{before.id}")
         assert old is not None
         assert old.sealed_key is None, "its key is gone"
+
+
+@pytest.mark.parametrize("problem", [ACCOUNT_LOST, "urn:ietf:params:acme:error:unauthorized"])
+def test_c7_an_account_that_its_ca_has_lost_is_registered_again_by_the_next_try(
+    stage: Stage, problem: str
+) -> None:
+    key = stage.one_certificate()
+    claim = stage.renewing()
+    with stage.database.write() as session:
+        accounts.by_name(session, "main").url = "https://ca.invalid/account/1"
+    failure = {"class": "account", "message": "who?", "type": problem}
+    stage.report(claim, results.signed(key, {"failed": True, "failure": failure}))
+    claim = stage.renewing()
+    with stage.database.read() as session:
+        given = handout.credentials(session, stage.custodian, jobs.get(session, claim.job_id), key)
+    assert (given.account_url is None) == (problem == ACCOUNT_LOST)
+    assert "PRIVATE KEY" in given.private_key, "the key stays"
 
 
 def test_a_certificate_for_another_key_is_not_taken(stage: Stage) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from notafter.domain.backoff import next_attempt
 from notafter.domain.budget import limit_named
 from notafter.domain.job import OPEN_ITEM_STATES, ItemState, Subject, move_item
-from notafter.domain.outcome import FailureClass
+from notafter.domain.outcome import ACCOUNT_LOST, FailureClass, IssueFailed
 from notafter.domain.queue import ITS_CAS, elsewhere_at
 from notafter.domain.reason import Reason, ReasonCode
 from notafter.store import items, versions
@@ -38,6 +38,12 @@ def deployment_items(session: Session, job: JobRow, server_id: int) -> list[Item
     """Return this job's items at one server."""
     found = items.of_job(session, job.id, Subject.DEPLOYMENT)
     return [item for item in found if item.server_id == server_id]
+
+
+def forget_lost_account(item: ItemRow, outcome: IssueFailed) -> None:
+    """An account that its CA has lost is registered again by the next try, with the same key."""
+    if outcome.problem == ACCOUNT_LOST and item.account is not None:
+        item.account.url = None
 
 
 def certificate_failed(

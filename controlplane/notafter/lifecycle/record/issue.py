@@ -12,7 +12,13 @@ from notafter.domain.version import Origin
 from notafter.domain.x509 import Leaf, csr_public_key, read_leaf
 from notafter.failpoint import failpoint
 from notafter.lifecycle.adopt import schedule
-from notafter.lifecycle.record.ending import certificate_item, end, fail_certificate_item, is_open
+from notafter.lifecycle.record.ending import (
+    certificate_item,
+    end,
+    fail_certificate_item,
+    forget_lost_account,
+    is_open,
+)
 from notafter.store import certificates, items, requests, versions
 from notafter.store.database import Session
 from notafter.store.tables import CertificateRow, ItemRow, JobRow, RequestRow, VersionRow
@@ -55,6 +61,7 @@ def failed(session: Session, job: JobRow, outcome: IssueFailed, now: datetime) -
         return
     item, _ = found
     item.seconds = outcome.seconds
+    forget_lost_account(item, outcome)
     _fail(session, job, item, outcome.failure, outcome.message, now, outcome.retry_after)
 
 

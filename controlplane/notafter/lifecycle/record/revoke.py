@@ -8,7 +8,7 @@ from notafter.domain.job import ItemState
 from notafter.domain.outcome import FailureClass, IssueFailed, Revoked
 from notafter.domain.reason import Reason, ReasonCode
 from notafter.lifecycle.adopt import schedule
-from notafter.lifecycle.record.ending import certificate_item, end, is_open
+from notafter.lifecycle.record.ending import certificate_item, end, forget_lost_account, is_open
 from notafter.store import certificates, revocations
 from notafter.store.database import Session
 from notafter.store.tables import ItemRow, JobRow
@@ -39,6 +39,7 @@ def failed(session: Session, job: JobRow, outcome: IssueFailed, now: datetime) -
     item = _mine(session, job, outcome.host)
     if item is not None:
         item.seconds = outcome.seconds
+        forget_lost_account(item, outcome)
         reason = Reason(outcome.failure, outcome.message)
         fail(session, item, reason, now, outcome.failure, outcome.retry_after)
 
