@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import shutil
 import tempfile
@@ -226,6 +227,7 @@ class Stage:
 def beginning() -> Path:
     """A control plane's folder: the hosts were scanned and all was adopted; each history has a copy."""
     folder = Path(tempfile.mkdtemp(prefix="notafter-stateful-", dir=_memory()))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     stage = Stage(folder)
     with patch("notafter.runner.run.run", stage.run):
         stage.scan()
