@@ -115,13 +115,13 @@ def end(
     server: str, wave: int, *states: tuple[str, str], also: tuple[dict[str, t.Any], ...] = ()
 ) -> dict[str, t.Any]:
     """One wave on one server, in which each certificate comes to a state; what its result says."""
-    wishes = [wish(certificate, wave) for certificate, _ in states]
+    wishes = [wish(certificate, wave) for certificate, _state in states]
     turn = progress.turn(server, [*wishes, *also], wave)
     outcomes = [
         {"certificate": certificate, "state": state, "message": f"{certificate} is {state}"}
         for certificate, state in states
     ]
-    failed = any(state not in waves.FOR for _, state in states)
+    failed = any(state not in waves.FOR for _certificate, state in states)
     return turn.over(
         {"failed": failed, "msg": "; ".join(one["message"] for one in outcomes), "deployments": outcomes}
     )
@@ -149,7 +149,7 @@ def test_as_many_may_fail_as_the_policy_allows() -> None:
     assert progress.turn("late", [wish(allowed=10)], 2).held == []
     assert len(progress.turn("late", [wish(allowed=9)], 2).held) == 1
     end("web8", 1, ("shop", "rolled_back"))
-    ((_, why),) = progress.turn("late", [wish(allowed=10)], 2).held
+    ((_wish, why),) = progress.turn("late", [wish(allowed=10)], 2).held
     assert why.endswith(", and 1 more")
 
 
