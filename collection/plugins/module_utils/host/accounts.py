@@ -57,10 +57,16 @@ class Account:
             state.write(os.path.join(self._directory, "next.key"), self.next_key.encode("ascii"))
 
     def follow(self) -> None:
-        """The next key is the account's key from now on; one rename, so that one of both is always there."""
+        """The next key is the account's key from now on; one rename, so that one of both is always there.
+
+        Several attempts may find at the same time that it is: one of them renames it.
+        """
         if self._directory is not None:
-            os.rename(os.path.join(self._directory, "next.key"), os.path.join(self._directory, "account.key"))
-            state.sync_directory(self._directory)
+            path = os.path.join(self._directory, "next.key")
+            with state.lock(os.path.join(self._directory, "lock"), 60, "the account"):
+                if _text(path) == self.next_key:
+                    os.rename(path, os.path.join(self._directory, "account.key"))
+                    state.sync_directory(self._directory)
         self.private_key, self.next_key = str(self.next_key), None
 
     def forget(self, *names: str) -> None:

@@ -103,7 +103,7 @@ class Home:
         first = order.names[0]
         _put(os.path.join(domain, first + ".csr"), order.csr.encode("ascii"))
         if order.replaces is not None:
-            _put(os.path.join(domain, first + ".cer"), pem.certificates(order.replaces)[0].encode("ascii"))
+            _put(os.path.join(domain, first + ".cer"), order.replaces.encode("ascii"))
         _put(
             os.path.join(domain, first + ".conf"),
             _settings(
@@ -131,7 +131,10 @@ class Home:
         return command
 
     def finished(self, order: Order) -> Optional[Tuple[str, str]]:
-        """The certificate and chain that an asking under this name has made for this CSR, if any."""
+        """The certificate and chain that an asking under this name has made for this CSR, if any.
+
+        What it replaces lies there as well, and may have the same key.
+        """
         domain = self._domain(order)
         for name in ("fullchain.cer", order.names[0] + ".cer"):
             try:
@@ -139,7 +142,11 @@ class Home:
                     found = pem.certificates(stream.read())
             except OSError:
                 continue
-            if found and _public_key("x509", found[0]) == _public_key("req", order.csr):
+            if (
+                found
+                and found[0] != order.replaces
+                and _public_key("x509", found[0]) == _public_key("req", order.csr)
+            ):
                 return found[0], "".join(found[1:])
         return None
 

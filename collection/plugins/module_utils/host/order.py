@@ -10,7 +10,7 @@ writes there. So every value passes an allow-list here; there is no other way in
 import re
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from . import jose, names
+from . import jose, names, pem
 from .errors import Refused
 from .registration import Binding
 
@@ -25,7 +25,7 @@ _VALUE = re.compile(r"^[\x20-\x26\x28-\x7e]{0,8192}\Z")  # printable ASCII witho
 _KEY_ID = re.compile(r"^[\x21-\x26\x28-\x7e]{1,256}\Z")
 _CHAIN = re.compile(r"^[\x20-\x26\x28-\x5b\x5d-\x7e]{1,128}\Z")
 _RESERVED = re.compile(
-    r"^(PATH|HOME|IFS|ENV|SHELL|PS[0-9]|BASH.*|LD_.*|LC_.*|LANG|ACME.*|ACCOUNT_.*|CA_.*|CERT_.*|DOMAIN_.*|"
+    r"^(PATH|HOME|IFS|ENV|SHELL|PS[0-9]|BASH.*|LD_.*|LC_.*|LANG|ACME(?!DNS_|PROXY_).*|ACCOUNT_.*|CA_.*|CERT_.*|DOMAIN_.*|"
     r"CSR_.*|LE_.*|Le_.*|DEFAULT_.*|USER_PATH|HTTP_HEADER|HTTPS_INSECURE|NO_.*|LOG_.*|DEBUG.*|SYS_LOG|"
     r"FORCE.*|STAGE|AUTO_.*|NOTIFY_.*|USER_AGENT|OPENSSL.*|CURL.*|WGET.*|PROXY.*|.*_proxy)$"
 )
@@ -105,7 +105,7 @@ def checked(request: Dict[str, Any]) -> Order:
         binding=checked_binding(ca, request.get("account") or {}),
         profile=_optional(_TOKEN, request.get("profile"), "ACME profile"),
         preferred_chain=_optional(_CHAIN, request.get("preferred_chain"), "common name of an issuer"),
-        replaces=request.get("replaces") or None,
+        replaces=_replaced(request.get("replaces")),
         challenge=challenge,
         dns_variables=_variables(request.get("dns_variables") or {}),
         timeout=timeout,
@@ -133,6 +133,15 @@ def checked_binding(ca: Dict[str, Any], account: Dict[str, Any]) -> Optional[Bin
     if hmac_key and decoded is None:  # a secret: it is not shown
         raise Refused("invalid_request", "the EAB HMAC key of %s is not base64url, as CAs give it" % key_id)
     return Binding(key_id, decoded or b"")
+
+
+def _replaced(certificate: Any) -> Optional[str]:
+    """The certificate that the new one replaces, if it is one."""
+    if not certificate:
+        return None
+    if not isinstance(certificate, str) or not pem.certificates(certificate):
+        raise Refused("invalid_request", "what the certificate replaces (`replaces`) is no PEM certificate")
+    return pem.certificates(certificate)[0]
 
 
 def _provable(wanted: List[str], challenge: Challenge) -> None:
@@ -169,8 +178,8 @@ def _challenge(wish: Dict[str, Any]) -> Challenge:
 
 def _dns(wish: Dict[str, Any]) -> Challenge:
     sleep = wish.get("dns_sleep")
-    if sleep is not None and not 0 <= int(sleep) <= 3600:
-        raise Refused("invalid_request", "dns_sleep is a number of seconds from 0 to 3600")
+    if sleep is not None and (not re.match(r"^[0-9]{1,4}\Z", str(sleep)) or int(sleep) > 3600):
+        raise Refused("invalid_request", "dns_sleep is a number of seconds from 0 to 3600, not %r" % (sleep,))
     alias = _optional(_ALIAS, wish.get("alias"), "alias (a DNS name)")
     whole = _optional(_ALIAS, wish.get("domain_alias"), "domain_alias (a DNS name)")
     if alias and whole:

@@ -4,10 +4,11 @@
 """Tells a CA that a certificate is not to be trusted any more (RFC 8555 §7.6)."""
 
 import time
+from contextlib import ExitStack
 from typing import Any, Dict
 
 from . import accounts, custody, jose, order, pem, registration
-from .acme import Ca, Unreachable
+from .acme import Ca, Reply, Unreachable
 from .errors import HostError, Refused
 from .failure import Failed, Failure
 
@@ -20,6 +21,7 @@ REASONS = {
     "cessationOfOperation": 5,
 }
 BY = ("account", "key")
+_PATIENCE = 120.0
 
 
 def run(request: Dict[str, Any]) -> Dict[str, Any]:
@@ -57,14 +59,22 @@ def _revoked(request: Dict[str, Any]) -> Dict[str, Any]:
     if by == "key":
         reply = asked.post(url, payload, _own_key(request, fingerprint))
     else:
-        account = _account(asked, request.get("account") or {})
-        reply = asked.post(url, payload, account.key(), account.url)
+        reply = _by_account(asked, url, payload, request.get("account") or {})
     already = reply.problem() == "alreadyRevoked"
     if reply.status != 200 and not already:
         raise Failed(reply.failure())
     if request.get("name"):
         custody.mark_revoked(request["name"], fingerprint, reason)
     return {"fingerprint_sha256": fingerprint, "already": already}
+
+
+def _by_account(ca: Ca, url: str, payload: Dict[str, Any], given: Dict[str, Any]) -> Reply:
+    """Asks as the account; while its key is being changed, that is waited for."""
+    with ExitStack() as held:
+        if not given.get("private_key"):
+            held.enter_context(accounts.use(given.get("name"), ca.directory, alone=False, wait=_PATIENCE))
+        account = _account(ca, given)
+        return ca.post(url, payload, account.key(), account.url)
 
 
 def _own_key(request: Dict[str, Any], fingerprint: str) -> jose.Key:

@@ -90,6 +90,11 @@ def test_a_dns_variable_cannot_be_one_of_acme_sh_or_the_shell(name: str) -> None
         order.checked({**GOOD, "dns_variables": {name: "x"}})
 
 
+@pytest.mark.parametrize("name", ["ACMEDNS_BASE_URL", "ACMEPROXY_ENDPOINT", "CF_Token", "KNOT_KEY"])
+def test_what_a_provider_of_acme_sh_asks_for_can_be_given(name: str) -> None:
+    assert order.checked({**GOOD, "dns_variables": {name: "x"}}).dns_variables == {name: "x"}
+
+
 def test_a_wildcard_needs_dns() -> None:
     with pytest.raises(Refused) as caught:
         order.checked({**GOOD, "challenge": {"type": "http-01", "mode": "stateless"}})
@@ -162,6 +167,19 @@ def test_an_address_is_a_name_and_cannot_be_proved_by_dns(name: str) -> None:
 def test_an_address_is_written_in_one_way(name: str, told: str) -> None:
     with pytest.raises(Refused, match=re.escape(told)):
         order.checked({**GOOD, "names": [name], "challenge": STANDALONE})
+
+
+@pytest.mark.parametrize("sleep", ["soon", [1], -1, 3601, True, "1e3"])
+def test_what_is_no_number_of_seconds_is_refused(sleep: object) -> None:
+    challenge = {**GOOD["challenge"], "dns_sleep": sleep}
+    with pytest.raises(Refused, match="dns_sleep is a number of seconds from 0 to 3600"):
+        order.checked({**GOOD, "challenge": challenge})
+
+
+@pytest.mark.parametrize("replaced", ["shop.pem", "-----BEGIN CERTIFICATE-----\nMII=\n", ["x"]])
+def test_what_replaces_no_certificate_is_refused(replaced: object) -> None:
+    with pytest.raises(Refused, match="is no PEM certificate"):
+        order.checked({**GOOD, "replaces": replaced})
 
 
 def test_an_hmac_key_that_is_none_is_refused_and_not_shown() -> None:

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.notafter.tls.plugins.module_utils.host import (
     acme,
     acme_sh,
+    commands,
     custody,
     jose,
     keep,
@@ -133,6 +134,22 @@ def test_a_wrong_certificate_is_forgotten_and_the_lock_stays(home: acme_sh.Home)
     keep.run({"name": "shop", "attempt": "req-1"})
     assert os.listdir(home.path) == ["lock"]
     assert os.stat(f"{home.path}/lock").st_ino == before
+
+
+def test_what_is_replaced_is_not_found_as_the_new_one_though_it_has_the_same_key(
+    home: acme_sh.Home, tmp_path: Path
+) -> None:
+    key, config = tmp_path / "key.pem", ["-subj", "/CN=a.test"]
+    key.write_text(KEY)
+    made = [
+        commands.run(["openssl", "req", "-new", "-key", str(key), *config, *more]).stdout.decode("ascii")
+        for more in ([], ["-x509"], ["-x509"])
+    ]
+    again = order(csr=made[0], replaces=made[1])
+    home.fill(again, "the key", None)
+    assert home.finished(again) is None
+    home.put(again, made[2])
+    assert home.finished(again) == (made[2], "")
 
 
 def said(home: acme_sh.Home, text: str) -> acme_sh._Watch:
