@@ -1,5 +1,6 @@
 """A certificate: the wish that these names be covered, by this CA, proved this way."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,7 +9,7 @@ from enum import StrEnum
 from typing_extensions import override
 
 from notafter.domain.errors import InvalidInput
-from notafter.domain.names import dns_name, dns_provider, is_address
+from notafter.domain.names import dns_name, dns_provider, folder, is_address
 from notafter.domain.version import Version
 
 
@@ -120,15 +121,22 @@ class Challenge:
         for alias in (self.alias, self.domain_alias):
             # A record's name may begin with an underscore, as no host's may.
             if alias is not None and (
-                "*" in alias or dns_name(alias.replace("_", "x")) != alias.replace("_", "x")
+                "*" in alias or "." not in alias or dns_name(_as_host(alias)) != _as_host(alias)
             ):
                 raise InvalidInput(f"{alias!r} is no alias: it is a name in lower case, without a final dot")
 
     def _check_http(self) -> None:
         if self.mode is None:
             raise InvalidInput(f"an http-01 challenge needs a mode: one of {', '.join(HttpMode)}")
-        if self.mode is HttpMode.WEBROOT and not (self.webroot or "").startswith("/"):
-            raise InvalidInput("the http-01 mode webroot needs an absolute path")
+        if self.mode is HttpMode.WEBROOT:
+            if self.webroot is None:
+                raise InvalidInput("the http-01 mode webroot needs an absolute path")
+            folder(self.webroot)
+
+
+def _as_host(alias: str) -> str:
+    """Return a record's name as a host's: no label of it ends with an underscore."""
+    return re.sub(r"_(?!\.|$)", "x", alias)
 
 
 #: Which challenges an option belongs to.

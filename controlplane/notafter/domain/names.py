@@ -10,8 +10,18 @@ from notafter.domain.errors import InvalidName
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _INVENTORY = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9._-]{0,252}")
-_PROVIDER = re.compile(r"dns_[a-z0-9_]{1,60}")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_PROVIDER = re.compile(r"dns_[a-z0-9_]{1,40}")
+#: acme.sh keeps variables in a file that it sources: none may be one of its own, or of the shell.
+_VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_RESERVED = re.compile(
+    r"PATH|HOME|IFS|ENV|SHELL|PS[0-9]|BASH.*|LD_.*|LC_.*|LANG|ACME(?!DNS_|PROXY_).*|ACCOUNT_.*|"
+    r"CA_.*|CERT_.*|DOMAIN_.*|CSR_.*|LE_.*|Le_.*|DEFAULT_.*|USER_PATH|HTTP_HEADER|HTTPS_INSECURE|NO_.*|LOG_.*|DEBUG.*|SYS_LOG|"
+    r"FORCE.*|STAGE|AUTO_.*|NOTIFY_.*|USER_AGENT|OPENSSL.*|CURL.*|WGET.*|PROXY.*|.*_proxy"
+)
+_PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_EMAIL = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+")
+_FOLDER = re.compile(r"/[A-Za-z0-9._/@+-]*")
+_DIRECTORY = re.compile(r"https://(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?/[A-Za-z0-9._~/%-]*")
 #: What would end a text in a shell is left out: acme.sh keeps the name in a file that it sources.
 _CHAIN = re.compile(r"[\x20-\x26\x28-\x5b\x5d-\x7e]{1,128}")
 _NUMBER = re.compile(r"[0-9]{1,15}")
@@ -101,6 +111,40 @@ def variable_name(text: str) -> str:
     """Return the name if it can be the name of a DNS hook's variable, such as `KNOT_SERVER`."""
     if not _VARIABLE.fullmatch(text):
         raise InvalidName(f"{_shown(text)} is no variable name")
+    if _RESERVED.fullmatch(text):
+        raise InvalidName(f"{_shown(text)} is acme.sh's or the shell's own: no DNS provider needs it")
+    return text
+
+
+def profile_name(text: str) -> str:
+    """Return the name if it can be one of a CA's profiles, such as `shortlived`."""
+    if not _PROFILE.fullmatch(text):
+        raise InvalidName(f"{_shown(text)} is no profile: letters, digits, '.', '_' and '-' are")
+    return text
+
+
+def email_address(text: str) -> str:
+    """Return the address if acme.sh can be given it."""
+    if not _EMAIL.fullmatch(text):
+        raise InvalidName(f"{_shown(text)} is no e-mail address")
+    return text
+
+
+def folder(text: str) -> str:
+    """Return the path if acme.sh can be given it: absolute, and with nothing that means more to a shell."""
+    if not _FOLDER.fullmatch(text) or ".." in text.split("/"):
+        raise InvalidName(f"{_shown(text)} is no absolute path of letters, digits and '._/@+-'")
+    return text
+
+
+def directory_url(text: str) -> str:
+    """Return the address if it can be an ACME directory's: https, with no query and no password."""
+    if not text.startswith("https://"):
+        raise InvalidName(f"{_shown(text)} is not an https address")
+    if not _DIRECTORY.fullmatch(text):
+        raise InvalidName(
+            f"{_shown(text)} is no ACME directory: they are like https://ca.example.com/directory"
+        )
     return text
 
 

@@ -15,15 +15,22 @@ from notafter.custody import keys
 from notafter.custody.custodian import Custodian, Place
 from notafter.domain.budget import Key
 from notafter.domain.errors import InvalidInput
-from notafter.domain.names import dns_provider, inventory_name, variable_name
+from notafter.domain.names import (
+    directory_url,
+    dns_provider,
+    email_address,
+    inventory_name,
+    variable_name,
+)
 from notafter.store import accounts
 from notafter.store.database import Database, Session
 from notafter.store.tables import AccountRow, CredentialRow
 
-_EMAIL_PARTS = 2
 _LONGEST_PROPAGATION = 3600
 _KEY_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,200}")
 _SHORTEST_HMAC_KEY = 16
+#: acme.sh keeps values between single quotes in a file that it sources.
+_VALUE = re.compile(r"[\x20-\x26\x28-\x7e]{1,8192}")
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,7 @@ def create_account(  # noqa: PLR0913, PLR0917 -- all that an account is made of
     a CA that asks for an external account when none is given.
     """
     inventory_name(name)
+    directory_url(url)
     _check_roots("bundle", bundle_pem)
     _check_roots("root", root_pem)
     _check_email(email)
@@ -181,8 +189,11 @@ def parse_variables(text: str) -> dict[str, str]:
 
 
 def _value(name: str, value: str) -> str:
-    if not value or any(ord(character) < ord(" ") for character in value):
-        raise InvalidInput(f"the value of {name} is empty or has control characters")
+    if not _VALUE.fullmatch(value):  # a secret: it is not shown
+        raise InvalidInput(
+            f"the value of {name} is empty, too long, or has a single quote, a control character or a letter"
+            " beyond ASCII: acme.sh cannot be given it",
+        )
     return value
 
 
@@ -200,8 +211,8 @@ def _padded(text: str) -> str:
 
 
 def _check_email(email: str | None) -> None:
-    if email is not None and (len(email.split("@")) != _EMAIL_PARTS or any(c.isspace() for c in email)):
-        raise InvalidInput(f"{email!r} is no e-mail address")
+    if email is not None:
+        email_address(email)
 
 
 def _key_place(row: AccountRow) -> Place:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from notafter.domain.certificate import Challenge, ChallengeType, KeyType
 from notafter.domain.errors import Conflict, InvalidInput
-from notafter.domain.names import certificate_names, chain_name, inventory_name
+from notafter.domain.names import certificate_names, chain_name, inventory_name, is_address, profile_name
 from notafter.domain.renewal import first_renewal_at, next_renewal
 from notafter.domain.rollout import DEFAULT_POLICY, WavePolicy
 from notafter.store import accounts, certificates, versions
@@ -81,7 +81,7 @@ def _adopt(session: Session, row: CertificateRow, terms: Terms, now: datetime) -
     row.account_id = account.id
     row.credential_id = credential.id if credential else None
     row.challenge = terms.challenge.as_plan()
-    row.profile = terms.profile
+    row.profile = profile_name(terms.profile) if terms.profile else None
     row.issuer_host = inventory_name(terms.issuer_host) if terms.issuer_host else None
     row.waves = list(terms.rollout.waves)
     row.max_fail_percentage = terms.rollout.max_fail_percentage
@@ -110,6 +110,9 @@ def _spread(row: CertificateRow, terms: Terms, now: datetime) -> None:
 
 def _provable(row: CertificateRow, terms: Terms) -> tuple[str, ...]:
     names = certificate_names([str(name) for name in row.names])
+    short = next((name for name in names if "." not in name and not is_address(name)), None)
+    if short is not None:
+        raise InvalidInput(f"{row.key}: {short} has no domain: no CA can be asked for it")
     why_not = terms.challenge.why_not(names)
     if why_not is not None:
         raise InvalidInput(f"{row.key}: {why_not}")

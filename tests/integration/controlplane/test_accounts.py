@@ -41,7 +41,7 @@ def ca(tmp_path: Path) -> Iterator[Ca]:
 
 
 def wish(ca: Ca, **more: Any) -> dict[str, Any]:
-    return {"name": "zero", "directory": ca.url, "bundle": ca.root, **more}
+    return {"name": "zero", "directory": f"{ca.url}/dir", "bundle": ca.root, **more}
 
 
 def test_an_external_account_goes_in_and_its_key_never_comes_out(
@@ -61,9 +61,34 @@ def test_an_external_account_goes_in_and_its_key_never_comes_out(
 
 
 @pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"X_TOKEN": "it's"}, "single quote"),
+        ({"X_TOKEN": "schl\u00fcssel"}, "beyond ASCII"),
+        ({"PATH": "/tmp"}, "the shell's own"),
+        ({"Le_ReloadCmd": "true"}, "acme.sh's"),
+        ({"_X": "1"}, "no variable name"),
+    ],
+)
+def test_dns_variables_that_acme_sh_cannot_be_given_are_refused_when_they_come(
+    client: httpx.Client, variables: dict[str, str], told: str
+) -> None:
+    wish = {"name": "dns", "provider": "dns_x", "variables": variables}
+    refused = client.post("/api/v1/dns-credentials", json=wish)
+    assert refused.status_code == 422
+    assert told in refused.json()["detail"]
+    assert not any(value in refused.text for value in variables.values() if value != "1")
+    taken = {**wish, "variables": {"ACMEDNS_BASE_URL": "https://acme-dns.example"}}
+    assert client.post("/api/v1/dns-credentials", json=taken).status_code == 201
+
+
+@pytest.mark.parametrize(
     ("more", "told"),
     [
         ({}, "asks for an external account"),
+        ({"directory": "https://ca.example/dir?a=1"}, "no ACME directory"),
+        ({"directory": "https://ca.example"}, "no ACME directory"),
+        ({"email": "o'brien@ca.example"}, "no e-mail address"),
         ({"eab_key_id": "kid-1"}, "one of them is missing"),
         ({"eab_hmac_key": HMAC_KEY}, "one of them is missing"),
         ({"eab_key_id": "a b'", "eab_hmac_key": HMAC_KEY}, "no key id"),
@@ -103,10 +128,19 @@ def test_on_the_command_line_a_limit_is_a_number_none_or_the_cas_own(stage: Stag
     key.write_text(HMAC_KEY + "\n")
     key.chmod(0o600)
     made = stage.command(
-        *("account", "create", "--directory", ca.url, "--bundle", str(bundle), "--root", str(bundle)),
+        *(
+            "account",
+            "create",
+            "--directory",
+            f"{ca.url}/dir",
+            "--bundle",
+            str(bundle),
+            "--root",
+            str(bundle),
+        ),
         *("--eab-key-id", "kid-1", "--eab-file", str(key)),
     )
-    assert made.stdout == f"account default at {ca.url}\n", made.stderr
+    assert made.stdout == f"account default at {ca.url}/dir\n", made.stderr
     limits = ("--orders", "70", "--failed", "none", "--domain", "default")
     done = stage.command("account", "limits", "default", *limits, "--json")
     assert [(row["limit"], row["count"]) for row in json.loads(done.stdout)] == [

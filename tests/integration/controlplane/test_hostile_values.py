@@ -5,9 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from notafter.domain.certificate import Challenge, ChallengeType
+from notafter.domain.errors import InvalidInput
 from notafter.domain.job import JobKind
+from notafter.lifecycle import adopt
+from notafter.lifecycle.adopt import Terms
 from notafter.runner.plan import Plan, PlannedCertificate, PlannedDeployment, extra_variables, inventory
 from notafter.store import certificates
 
@@ -105,3 +110,16 @@ def test_a_hostile_server_is_stored_adopted_and_shown_without_effect(stage: Stag
         (place,) = certificates.get(session, 1).deployments
         assert (place.path, place.names) == (texts[0], texts)
     assert not touched.exists()
+
+
+def test_what_acme_sh_could_never_be_asked_for_is_not_adopted(stage: Stage) -> None:
+    pem = stage.ca.issue("intranet").certificate
+    stage.found("web1", (pem, binding(pem)))
+    assert stage.adopt_all() == []
+    with stage.database.write() as session:
+        challenge = Challenge(ChallengeType.DNS_01, "dns_x")
+        with pytest.raises(InvalidInput, match="crt-1: intranet has no domain"):
+            adopt.adopt(session, [1], Terms("main", challenge, "main"), stage.clock())
+        certificates.get(session, 1).names = ["shop.example"]
+        with pytest.raises(InvalidInput, match="is no profile"):
+            adopt.adopt(session, [1], Terms("main", challenge, "main", profile="a b"), stage.clock())
