@@ -56,7 +56,10 @@ def ask(address: str, name: str, kind: int, patience: float = 2.0, recursive: bo
 
 def encoded(name: str) -> bytes:
     """A name as it travels (RFC 1035 §3.1)."""
-    labels = [label.encode("ascii") for label in name.rstrip(".").split(".") if label]
+    try:
+        labels = [label.encode("ascii") for label in name.rstrip(".").split(".") if label]
+    except UnicodeEncodeError:  # a server may have said it, of an alias
+        raise NoAnswer("%r is no DNS name that can be asked for" % name) from None
     if any(len(label) > 63 for label in labels):
         raise NoAnswer("%s is no DNS name: a part of it has more than 63 characters" % name)
     return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"

@@ -87,6 +87,12 @@ def test_a_part_that_is_too_long_is_no_name() -> None:
         dns.encoded("a" * 64 + ".example")
 
 
+def test_d3_an_alias_that_is_no_name_is_not_asked_for() -> None:
+    """A server may say any bytes; they end no attempt."""
+    with pytest.raises(dns.NoAnswer, match="no DNS name"):
+        dns.ask("192.0.2.1", "\xff.example", dns.TXT)
+
+
 def test_records_that_were_taken_away_are_not_left() -> None:
     said = (
         b"Adding TXT value: one for domain: _acme-challenge.a.example\n"
