@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import typing as t
-from pathlib import Path
 
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.host import acme_account
-from ..plugin_utils import carrier, controlplane
+from ..plugin_utils import carrier, controlplane, roots
 
 ARGUMENTS: dict[str, t.Any] = {
     "state": {"type": "str", "choices": list(acme_account.STATES), "default": "present"},
@@ -55,8 +54,8 @@ class ActionModule(ActionBase):
 
 
 def _ca(ca: dict[str, t.Any]) -> dict[str, t.Any]:
-    bundle = Path(ca["bundle"]).read_text(encoding="ascii") if ca.get("bundle") else None
-    return {**{name: ca.get(name) for name in ("directory", "email", "eab_key_id")}, "bundle_pem": bundle}
+    told = {name: ca.get(name) for name in ("directory", "email", "eab_key_id")}
+    return {**told, "bundle_pem": roots.text_of(ca.get("bundle"))}
 
 
 def _account(arguments: dict[str, t.Any]) -> dict[str, t.Any]:

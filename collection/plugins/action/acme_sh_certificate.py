@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import typing as t
-from pathlib import Path
 
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.host import revoke
-from ..plugin_utils import carrier, certificates, clock, controlplane, csr, fitness
+from ..plugin_utils import carrier, certificates, clock, controlplane, csr, fitness, roots
 
 ARGUMENTS: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
@@ -122,7 +121,7 @@ def _ca(arguments: dict[str, t.Any]) -> dict[str, t.Any]:
     """The CA as the issuer needs to know it."""
     ca = arguments["ca"]
     told = {name: ca.get(name) for name in ("directory", "email", "eab_key_id")}
-    return {**told, "bundle_pem": _text(ca.get("bundle"))}
+    return {**told, "bundle_pem": roots.text_of(ca.get("bundle"))}
 
 
 def _planned(arguments: dict[str, t.Any]) -> str:
@@ -142,10 +141,6 @@ def _revoked(answer: dict[str, t.Any], arguments: dict[str, t.Any]) -> dict[str,
         "revoked": answer["revoked"],
         "seconds": answer.get("seconds"),
     }
-
-
-def _text(path: str | None) -> str | None:
-    return Path(path).read_text(encoding="ascii") if path else None
 
 
 def _failed(failure: dict[str, t.Any], arguments: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -171,7 +166,7 @@ def _judged(answer: dict[str, t.Any], arguments: dict[str, t.Any]) -> dict[str, 
     if "failure" in answer:
         return {**_failed(answer["failure"], arguments), "seconds": answer.get("seconds")}
     signed = answer["certificate"]
-    root_pem, bundle_pem = (_text(arguments["ca"].get(name)) for name in ("root", "bundle"))
+    root_pem, bundle_pem = (roots.text_of(arguments["ca"].get(name)) for name in ("root", "bundle"))
     problems = fitness.unfit(signed, arguments, root_pem, bundle_pem, clock.now())
     if problems:
         told = "; ".join(problem["message"] for problem in problems)

@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import typing as t
-from pathlib import Path
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils import carrier, certificates, clock, due
+from ..plugin_utils import carrier, certificates, clock, due, roots
 
 ARGUMENTS: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
@@ -70,8 +69,7 @@ def _request(arguments: dict[str, t.Any]) -> dict[str, t.Any]:
     request = {key: arguments[key] for key in ("name", "names", "key_type", "account")}
     if (arguments["challenge"] or {}).get("mode") == "stateless":
         ca = arguments["ca"] or {}
-        bundle = Path(ca["bundle"]).read_text(encoding="ascii") if ca.get("bundle") else None
-        request["ca"] = {"directory": ca.get("directory"), "bundle_pem": bundle}
+        request["ca"] = {"directory": ca.get("directory"), "bundle_pem": roots.text_of(ca.get("bundle"))}
     return {"op": "request", **request}
 
 
