@@ -30,6 +30,7 @@ __all__ = ["HostProgramError", "command", "parse", "payload", "prepare", "send",
 
 BEGIN = "-----BEGIN NOTAFTER ANSWER-----"
 END = "-----END NOTAFTER ANSWER-----"
+_REQUEST = "REQUEST = "
 _FLAGS = "-I -S -B -"  # isolated, no site, no byte code: nothing of the host's own Python set-up
 _SEARCH = (
     "for p in /usr/bin/python3 /usr/libexec/platform-python python3; do "
@@ -48,7 +49,7 @@ class HostProgramError(AnsibleError):
 def payload(request: dict[str, t.Any]) -> bytes:
     """What goes to the standard input of the host's Python."""
     text = program.prepare(request.get("op"))
-    return f"{text}REQUEST = {json.dumps(request)!r}\n{program.BOOTSTRAP}".encode()
+    return f"{text}{_REQUEST}{json.dumps(request)!r}\n{program.BOOTSTRAP}".encode()
 
 
 def command(interpreter: object) -> str:
@@ -63,7 +64,9 @@ def parse(code: int, stdout: str, stderr: str) -> dict[str, t.Any]:
     _before, begin, rest = stdout.partition(BEGIN)
     text, end, _after = rest.partition(END)
     if not begin or not end:
-        told = "; ".join((stderr or stdout).strip().splitlines()[-3:])
+        said = (stderr or stdout).strip().splitlines()
+        # A Python that was cut off in the middle of the request shows that line, with the key that is in it.
+        told = "; ".join([line for line in said if _REQUEST not in line][-3:])
         raise HostProgramError(
             "no_answer", f"the host program gave no answer (rc {code}): {told or 'nothing'}"
         )

@@ -50,6 +50,19 @@ def test_a_request_goes_there_and_its_answer_comes_back(tmp_path: Path) -> None:
     assert "refused" in one["error"]
 
 
+def test_s7_a_request_that_is_cut_off_on_its_way_shows_nothing_of_itself() -> None:
+    text = carrier.payload({"op": "deploy", "key": "PRIVATE"})
+    text = text[: text.index(b"PRIVATE") + 7]
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-"], input=text, capture_output=True, check=False, timeout=60
+    )
+    with pytest.raises(carrier.HostProgramError) as caught:
+        carrier.parse(done.returncode, done.stdout.decode(), done.stderr.decode())
+    assert caught.value.kind == "no_answer"
+    assert "SyntaxError" in str(caught.value)
+    assert "PRIVATE" not in str(caught.value)
+
+
 @pytest.mark.parametrize("text", ["'; touch /tmp/x; '", '"""', "\\", "{{ 7*7 }}", "\u202e\x1b[2J\n"])
 def test_any_text_in_a_request_is_text(tmp_path: Path, text: str) -> None:
     with pytest.raises(carrier.HostProgramError) as caught:
