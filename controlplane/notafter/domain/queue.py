@@ -49,6 +49,8 @@ class Way:
     account: str
     order: Order
     breakers: tuple[str, ...] = ()
+    #: Its CA wants to be left alone with this certificate until then, or refuses it and somebody must act.
+    not_before: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,9 @@ def _reason(one: Candidate, by: Way, means: Means, now: datetime) -> Reason:
 
 
 def _refusal(one: Candidate, by: Way, means: Means, now: datetime) -> Left | None:
+    if by.not_before is not None and by.not_before > now:
+        told = f"{by.account} has refused it, and is asked again at {by.not_before:%Y-%m-%d %H:%M:%S} UTC"
+        return Left(one.key, Reason(ReasonCode.BACKING_OFF, told), by.not_before)
     for name in by.breakers:
         answer = gate(means.breakers.get(name, Closed()), now, one.patience)
         if isinstance(answer, Shut):

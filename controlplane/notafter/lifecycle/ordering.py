@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from notafter.domain import breaker
+from notafter.domain.backoff import PERMANENT, next_attempt
 from notafter.domain.breaker import LONGEST_RETRY_AFTER, Event, Trip
 from notafter.domain.budget import Budget, Key, Limit, Order, OrderKind, kind_of, limits_of
 from notafter.domain.certificate import RenewalFacts
@@ -37,6 +38,8 @@ _NOT_SIGNED = frozenset(
         FailureClass.INVALID_REQUEST,
     },
 )
+#: After these the CA itself is not asked before its time, however soon another one may be.
+_LEFT_ALONE = PERMANENT | {FailureClass.RATE_LIMITED}
 _CERTAIN = OPEN_ITEM_STATES | {ItemState.SUCCEEDED}
 
 
@@ -133,9 +136,29 @@ def _ways(session: Session, row: CertificateRow) -> tuple[Way, ...]:
     """Return the accounts of a certificate, and what must work for each."""
     provider = () if row.credential_id is None else (_credential(row.credential_id),)
     return tuple(
-        Way(_account(one), Order(tuple(row.names), kind(session, row, one)), (_account(one), *provider))
+        Way(
+            _account(one),
+            Order(tuple(row.names), kind(session, row, one)),
+            (_account(one), *provider),
+            _not_before(session, row, one),
+        )
         for one in accounts_of(row)
     )
+
+
+def _not_before(session: Session, row: CertificateRow, account: AccountRow) -> datetime | None:
+    """Return until when one of several accounts is left alone, though the certificate waits less for others.
+
+    A person who changes the terms, or a version that was revoked, has taken the waiting away.
+    """
+    if not row.alternatives or row.next_attempt_at is None:
+        return None
+    last = items.last_renewal(session, row.id, account.id)
+    if last is None or last.finished_at is None or last.reason not in _LEFT_ALONE:
+        return None
+    asked = None if last.retry_after is None else timedelta(seconds=last.retry_after)
+    version = versions.facts(row.current) if row.current else None
+    return next_attempt(last.finished_at, 1, row.key, version, FailureClass(last.reason), asked)
 
 
 def kind(session: Session, row: CertificateRow, account: AccountRow) -> OrderKind:

@@ -238,6 +238,23 @@ def setbacks(session: Session, certificate_id: int, reasons: Collection[str]) ->
     return found
 
 
+def last_renewal(session: Session, certificate_id: int, account_id: int) -> ItemRow | None:
+    """Return the last renewal of a certificate with this account that has ended."""
+    query = (
+        select(ItemRow)
+        .join(JobRow, ItemRow.job_id == JobRow.id)
+        .where(
+            JobRow.kind == JobKind.RENEW,
+            ItemRow.subject == Subject.CERTIFICATE,
+            ItemRow.certificate_id == certificate_id,
+            ItemRow.account_id == account_id,
+            ItemRow.finished_at.is_not(None),
+        )
+        .order_by(ItemRow.id.desc())
+    )
+    return session.scalar(query.limit(1))
+
+
 def of_job(session: Session, job_id: int, subject: Subject | None = None) -> Sequence[ItemRow]:
     """Return a job's items, or those about one kind of subject."""
     query = select(ItemRow).where(ItemRow.job_id == job_id).order_by(ItemRow.id)

@@ -119,6 +119,38 @@ def test_c8_far_from_the_end_the_first_ca_is_waited_for(stage: Stage) -> None:
         now = fail(stage, FailureClass.CA_UNAVAILABLE)
 
 
+@pytest.mark.parametrize(
+    ("failure", "retry_after", "wait"),
+    [
+        (FailureClass.CAA, None, DAY),
+        (FailureClass.RATE_LIMITED, 7200, timedelta(hours=2)),
+    ],
+)
+def test_c1_a_ca_that_wants_to_be_left_alone_is_so_while_the_second_cannot_be_asked(
+    stage: Stage, failure: FailureClass, retry_after: float | None, wait: timedelta
+) -> None:
+    with_two_cas(stage, left=10 * DAY)
+    with stage.database.write() as session:
+        accounts.by_name(session, "second").limits = {"account": 1}
+    asked, now = [], stage.clock()
+    for each, patience in ((failure, retry_after), (FailureClass.CA_UNAVAILABLE, None)):
+        asked.append(ordered_with(stage, now)[0])
+        now = fail(stage, each, patience)
+    assert asked == ["main", "second"]
+    assert now < stage.clock() + timedelta(minutes=10)
+    assert due.tick(stage.database, now, Limits()) == [], "the second has no order left, the first its wish"
+    with stage.database.read() as session:
+        row = certificates.get(session, 1)
+        told = Outlook(session, now).decision(row, certificates.facts(session, row))
+    assert "the CA account main has refused it, and is asked again at" in told.reason.sentence
+    with stage.database.write() as session:
+        accounts.by_name(session, "second").limits = {"account": None}
+    assert ordered_with(stage, now)[0] == "second"
+    claim = prepared(stage)
+    stage.report(claim, IssueFailed("crt-1", FailureClass.CA_UNAVAILABLE, "no"))
+    assert ordered_with(stage, stage.clock() + wait * 1.2)[0] == "main"
+
+
 def test_c8_two_dead_cas_are_asked_in_turn_and_neither_more_often_than_the_waits_allow(stage: Stage) -> None:
     with_two_cas(stage, left=20 * DAY)
     now, asked = stage.clock(), []
@@ -143,7 +175,8 @@ def test_c8_what_the_first_ca_refuses_for_days_is_asked_of_the_second_when_the_e
     near = now + 1.6 * DAY
     account, why = ordered_with(stage, near)
     assert account == "second"
-    assert "because the CA account main has failed it 1 times" in why
+    told = "refused it, and is" if failure is FailureClass.RATE_LIMITED else "failed it 1 times"
+    assert f"because the CA account main has {told}" in why
 
 
 def test_what_is_not_the_cas_fault_is_no_reason_for_another_one(stage: Stage) -> None:
