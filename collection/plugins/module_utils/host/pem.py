@@ -36,6 +36,11 @@ def wrapped(body: bytes) -> str:
     return _wrapped(base64.b64encode(body).decode("ascii"))
 
 
+def encrypted(key: bytes) -> bool:
+    """Whether a private key (PEM) opens with a password only (RFC 7468 §11, RFC 1421 §4.6.1.1)."""
+    return b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in key or b"Proc-Type: 4,ENCRYPTED" in key
+
+
 def block(certificate: bytes) -> str:
     """A certificate (DER) as PEM."""
     return "%s\n%s\n%s\n" % (_BEGIN, wrapped(certificate), _END)

@@ -325,6 +325,8 @@ class Placement:
 
 def require_pair(pair: bytes) -> None:
     """Refuses a certificate and a key (PEM, in one text) that do not belong together."""
+    if pem.encrypted(pair):  # OpenSSL would ask whoever sits at the terminal, and wait for him
+        raise Refused("key_encrypted", "the key is encrypted, so that nobody can tell whether it fits")
     workplace = tempfile.mkdtemp(prefix=CHECK_PREFIX, dir=state.directory())
     try:
         path = os.path.join(workplace, "pair.pem")

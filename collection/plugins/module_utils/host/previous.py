@@ -137,6 +137,8 @@ class Previous(Placement):
         key = held.get("key", held.get("combined"))
         if certificate is None or key is None or b"PRIVATE KEY-----" not in key:
             return None
+        if pem.encrypted(key):  # only its server has the password, and its own test tells
+            return None
         return (certificate, b"" if key is certificate else key)
 
 

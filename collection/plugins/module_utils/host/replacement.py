@@ -25,6 +25,7 @@ from .switch import NEW, OLD, UNABLE, unlink
 
 LIMIT = 8 * 1024 * 1024
 _MOUNTS = "/proc/self/mountinfo"
+_NAME = 80  # encrypted file systems have no more than 143 bytes
 
 
 class Standing(enum.Enum):
@@ -78,7 +79,7 @@ class Replacement:
     def planned(cls, number: int, change: Change, identity: str, directory: str) -> "Replacement":
         """Where everything of one file will lie; nothing is there yet."""
         real = os.path.realpath(change.path)
-        beside = os.path.join(os.path.dirname(real), ".%s.notafter-%s" % (os.path.basename(real), identity))
+        beside = os.path.join(os.path.dirname(real), ".%s.notafter-%s" % (_short(real), identity))
         backup = os.path.join(directory, "%d.backup" % number)
         in_place = _has_other_names(real)
         return cls(
@@ -216,6 +217,12 @@ class Replacement:
         return all(byte in (before, after, 0) for byte, before, after in pairs)
 
 
+def _short(real: str) -> str:
+    """The name of a file, or a digest of it where a longer name might be one too long (NAME_MAX)."""
+    name = os.path.basename(real)
+    return name if len(os.fsencode(name)) <= _NAME else digest(os.fsencode(name))[:32]
+
+
 def _has_other_names(real: str) -> bool:
     """Whether a rename would not change what every user of the file sees."""
     try:
@@ -274,9 +281,19 @@ def _dress(model: str, handle: int, secret: bool) -> None:
         return
     os.fchown(handle, facts.st_uid, facts.st_gid)
     os.fchmod(handle, stat.S_IMODE(facts.st_mode))
-    for name in os.listxattr(model):
+    for name in _attributes(model):
         try:
             os.setxattr(handle, name, os.getxattr(model, name))
         except OSError as error:
             if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.ENODATA):
                 raise
+
+
+def _attributes(path: str) -> List[str]:
+    """The names of a file's extended attributes; a file system may know of none (FUSE)."""
+    try:
+        return os.listxattr(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTSUP, errno.ENOSYS):
+            raise
+        return []

@@ -63,10 +63,13 @@ def read_json(path: str) -> Optional[Any]:
 
 
 def sync_directory(path: str) -> None:
-    """Makes renames in a directory durable (fsync(2), NOTES)."""
+    """Makes renames in a directory durable (fsync(2), NOTES), where its file system can say so."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
     finally:
         os.close(handle)
 

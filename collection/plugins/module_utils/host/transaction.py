@@ -189,9 +189,9 @@ class Transaction:
         """The commands that put the old content back, for whoever must do what `restore` could not."""
         return [one.by_hand() for one in self._files if one.standing() is not Standing.OLD]
 
-    def all_new(self) -> bool:
-        """Whether every file has its new content."""
-        return all(one.standing() is Standing.NEW for one in self._files)
+    def none_old(self) -> bool:
+        """Whether nothing of the old content lies there: new, or what somebody has put there since."""
+        return all(one.standing() in (Standing.NEW, Standing.FOREIGN) for one in self._files)
 
     def verified(self) -> None:
         """Says that a client was shown to see the new files: whoever finds this goes on, not back."""

@@ -36,6 +36,6 @@ def _seconds(text: bytes) -> float:
         digits = ("19" if digits >= "50" else "20") + digits
     try:
         parts = [int(digits[:4])] + [int(digits[at : at + 2]) for at in range(4, 14, 2)]
-    except ValueError as error:
+        return float(calendar.timegm((*parts, 0, 0, 0)))
+    except ValueError as error:  # no digits, or a month that there is none of
         raise Refused("malformed", "the certificate has no readable time in it") from error
-    return float(calendar.timegm((*parts, 0, 0, 0)))

@@ -79,6 +79,9 @@ def test_when_a_certificate_is_valid_is_read_out_of_it(issue: Issue) -> None:
     assert validity.told(0) == "1970-01-01T00:00:00Z"
     with pytest.raises(errors.HostError):
         validity.of(b"no certificate")
+    whole = stores.der(made.certificate)
+    with pytest.raises(errors.HostError):
+        validity.of(whole.replace(made.certificate.not_valid_after_utc.strftime("%Y%m").encode(), b"205899"))
 
 
 @given(st.dictionaries(st.text(), st.text()), st.text("0123456789abcdef", min_size=64, max_size=64))

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 import pytest
-from ansible_collections.notafter.tls.plugins.module_utils.host import state, transaction
+from ansible_collections.notafter.tls.plugins.module_utils.host import deploy, state, transaction
 from ansible_collections.notafter.tls.plugins.module_utils.host.errors import Blocked, HostError
 from ansible_collections.notafter.tls.plugins.module_utils.host.transaction import Change, Transaction
 
@@ -185,3 +186,46 @@ def test_a_journal_that_was_never_written_is_forgotten(state_directory: Path) ->
     (state_directory / "transactions" / "t0").mkdir(parents=True)
     assert transaction.unfinished() == []
     assert not (state_directory / "transactions" / "t0").exists()
+
+
+def test_k1_what_was_verified_is_not_mixed_with_the_old_when_somebody_changed_a_file_since(
+    tmp_path: Path,
+) -> None:
+    """Killed at its very end: who writes a file after that goes by the new key, which stays."""
+    certificate, key = pair(tmp_path / "tls")
+    change = staged(certificate, key)
+    change.swap()
+    change.verified()
+    certificate.write_bytes(NEW + b"another issuer\n")
+    (told,) = deploy.recover()
+    assert "finished" in told["message"]
+    assert (certificate.read_bytes(), key.read_bytes()) == (NEW + b"another issuer\n", NEW)
+    assert left_in(tmp_path / "tls") == {"shop.pem", "shop.key"}
+    assert transaction.unfinished() == []
+
+
+def test_t12_a_file_system_without_extended_attributes_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(_path: object, **_more: object) -> list[str]:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    certificate, key = pair(tmp_path / "tls")
+    monkeypatch.setattr(os, "listxattr", unknown)
+    change = staged(certificate, key)
+    change.swap()
+    change.commit()
+    assert (certificate.read_bytes(), key.read_bytes()) == (NEW, NEW)
+
+
+def test_a_file_with_the_longest_name_that_there_is_is_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    names = [first + "x" * 250 + ".pem" for first in "ab"]
+    for name in names:
+        (folder / name).write_bytes(OLD)
+    change = staged(*(folder / name for name in names))
+    change.swap()
+    change.commit()
+    assert left_in(folder) == set(names)
+    assert {(folder / name).read_bytes() for name in names} == {NEW}
