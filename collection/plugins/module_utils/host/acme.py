@@ -133,7 +133,7 @@ class Ca:
 
 def _reply(text: str) -> Reply:
     head, _empty, body = text.partition("\r\n\r\n")
-    while head.startswith("HTTP/") and " 100" in head[:14]:  # RFC 9110 §15.2: one before the answer itself
+    while re.match(r"HTTP/[0-9.]+ 1[0-9][0-9]\b", head):  # RFC 9110 §15.2: before the answer itself
         head, _empty, body = body.partition("\r\n\r\n")
     lines = head.split("\r\n")
     status = re.match(r"HTTP/[0-9.]+ ([0-9]{3})", lines[0])

@@ -7,7 +7,7 @@ from typing import Any, Dict, NamedTuple, Optional
 
 from . import jose, state
 from .accounts import Account
-from .acme import Ca, Reply, Unreachable
+from .acme import URL, Ca, Reply, Unreachable
 from .failure import Failed, Failure
 
 
@@ -130,4 +130,5 @@ def _known(reply: Reply) -> Known:
     contact = found.get("contact")
     first = str(contact[0]) if isinstance(contact, list) and contact else ""
     email = first[len("mailto:") :] if first.startswith("mailto:") else None
-    return Known(reply.headers.get("location", ""), str(found.get("status") or "valid"), email)
+    url = reply.headers.get("location", "")
+    return Known(url if URL.match(url) else "", str(found.get("status") or "valid"), email)
