@@ -57,7 +57,7 @@ def put(drawn: Target, issued: Issued, kinds: tuple[str, ...] = ()) -> None:
             drawn.host.write(file.path, parts[file.kind])
 
 
-@pytest.mark.parametrize("point", ["staged", "swapping"])
+@pytest.mark.parametrize("point", ["looked", "staged", "swapping"])
 def test_t15_files_that_change_between_our_check_and_our_swap_are_a_conflict(
     drawn: Target, point: str
 ) -> None:

@@ -321,6 +321,7 @@ class _Group:
         except HostError as error:
             raise _Shared("blocked_by_host", error.kind, error.message) from error
         try:
+            change.require_seen({real: seen for one in placements for real, seen in one.seen.items()})
             change.swap()
             _require_pairs(pairs, changed)
             self._apply()

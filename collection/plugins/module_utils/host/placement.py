@@ -51,6 +51,7 @@ class Placement:
         self.contents: Dict[str, bytes] = {}
         self.openings: Dict[str, keystores.Opening] = {}
         self.disk_fingerprint: Optional[str] = None
+        self.seen: Dict[str, Optional[str]] = {}
         try:
             self._prepare()
         except HostError as error:
@@ -154,6 +155,7 @@ class Placement:
             if not os.path.isdir(os.path.dirname(real)):
                 raise HostError("unreadable", "the folder of %s does not exist" % path)
             old = transaction.read(path)
+            self.seen[real] = None if old is None else transaction.digest(old)
             if old is None:
                 continue
             self._note_disk(entry, old)

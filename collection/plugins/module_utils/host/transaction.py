@@ -26,7 +26,7 @@ import time
 from typing import Any, Dict, List, NamedTuple, Optional, Set
 
 from . import state
-from .errors import NO_SPACE, Blocked, HostError
+from .errors import NO_SPACE, Blocked, Conflict, HostError
 from .replacement import LIMIT, Change, Replacement, Standing, digest, read
 from .switch import NEW, OLD, UNABLE, Switch, unlink
 
@@ -110,6 +110,13 @@ class Transaction:
                 raise
             switch.remove()
             self.journal["switch"] = None  # no links on this file system: file by file, as good as it gets
+
+    def require_seen(self, seen: Dict[str, Optional[str]]) -> None:
+        """Raises Conflict where what was backed up is not what was looked at (digests by path)."""
+        for one in self._files:
+            path, before = one.entry["path"], one.entry["before"]
+            if seen.get(path, before) != before:
+                raise Conflict("file_changed", "somebody else changed %s meanwhile" % path)
 
     def swap(self) -> None:
         """Puts the new files in place; raises Conflict where one is not what was backed up."""
