@@ -161,7 +161,8 @@ class Transaction:
                 failures.append("%s: %s" % (one.entry["path"], error))
             state.failpoint("restored-%d" % number)
         if not failures:
-            self._clear()
+            self._try_to_clear(failures)
+        if not failures:
             self._try_to_record("put back")
             state.failpoint("put-back")
         told = "%s was changed by somebody else meanwhile and is left as it is"
@@ -209,7 +210,10 @@ class Transaction:
         """Says that the change stands; older back-ups beyond the last few go."""
         if self.journal["step"] != "verified":
             self._record("verified")
-        self._clear()
+        failures: List[str] = []
+        self._try_to_clear(failures)
+        if failures:  # the change stands all the same: the next run tidies up
+            return
         self._try_to_record("committed")
         state.failpoint("committed")
         _retain()
@@ -230,6 +234,12 @@ class Transaction:
             except OSError as error:
                 if error.errno != errno.EROFS:
                     raise
+
+    def _try_to_clear(self, failures: List[str]) -> None:
+        try:
+            self._clear()
+        except OSError as error:
+            failures.append("what lies beside the files cannot be taken away: %s" % error)
 
     def _try_to_record(self, step: str) -> None:
         """An end that cannot be written is found by the next run, which has nothing left to do."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.notafter.tls.plugins.module_utils.host import deploy, state, transaction
 from ansible_collections.notafter.tls.plugins.module_utils.host.errors import Blocked, HostError
+from ansible_collections.notafter.tls.plugins.module_utils.host.replacement import Replacement
 from ansible_collections.notafter.tls.plugins.module_utils.host.transaction import Change, Transaction
 
 OLD, NEW = b"old\n", b"new and longer\n"
@@ -229,3 +230,32 @@ def test_a_file_with_the_longest_name_that_there_is_is_replaced(tmp_path: Path) 
     change.commit()
     assert left_in(folder) == set(names)
     assert {(folder / name).read_bytes() for name in names} == {NEW}
+
+
+@pytest.mark.parametrize("end", ["commit", "restore"])
+def test_t17_what_cannot_be_tidied_up_hides_no_end_and_the_next_run_does_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    def fails(_self: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    certificate, key = pair(tmp_path / "tls")
+    change = staged(certificate, key)
+    change.swap()
+    with monkeypatch.context() as broken:
+        broken.setattr(Replacement, "clear", fails)
+        if end == "commit":
+            change.commit()
+        else:
+            assert "cannot be taken away" in change.restore().failures[0]
+    wanted = NEW if end == "commit" else OLD
+    assert (certificate.read_bytes(), key.read_bytes()) == (wanted, wanted)
+    (left,) = transaction.unfinished()
+    if end == "commit":
+        left.commit()
+    else:
+        assert not left.restore().failures
+        left.settled()
+    assert (certificate.read_bytes(), key.read_bytes()) == (wanted, wanted)
+    assert left_in(tmp_path / "tls") == {"shop.pem", "shop.key"}
+    assert transaction.unfinished() == []
