@@ -43,7 +43,7 @@ def steps(value: t.Any, certificate: str) -> list[int | str]:
 def percentage(value: t.Any, certificate: str) -> int:
     """How many of a hundred servers may fail before the later waves are held back."""
     text = str(0 if value is None else value)
-    if isinstance(value, bool) or not text.isdigit() or int(text) > 100:
+    if isinstance(value, bool) or re.fullmatch(r"[0-9]{1,3}", text) is None or int(text) > 100:
         raise AnsibleError(
             f"certificate_max_fail_percentage of {certificate} must be a number from 0 to 100;"
             f" it is {value!r}"

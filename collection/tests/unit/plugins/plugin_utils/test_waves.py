@@ -56,7 +56,7 @@ def test_what_is_no_list_of_waves_is_refused_with_the_certificates_name_and_an_e
         waves.steps(wish, "shop")
 
 
-@pytest.mark.parametrize("wish", [-1, 101, "many", True, 0.5])
+@pytest.mark.parametrize("wish", [-1, 101, "many", "\u00b2", True, 0.5])
 def test_what_is_no_percentage_is_refused_with_the_certificates_name(wish: t.Any) -> None:
     with pytest.raises(AnsibleError, match="certificate_max_fail_percentage of shop"):
         waves.percentage(wish, "shop")
