@@ -117,6 +117,47 @@ def test_t5_a_configuration_that_our_files_break_is_rolled_back(nginx: Target) -
         nginx.host.run(["rm", "-f", "/etc/nginx/conf.d/other.conf", "/etc/ssl/other.pem"])
 
 
+def test_t5_a_certificate_that_breaks_the_configuration_keeps_no_neighbour_back(
+    nginx: Target, authority: Authority
+) -> None:
+    """Another server block has a certificate of its own with that key, and a third one all of its own."""
+    key, fullchain = nginx.path("key"), nginx.path("fullchain")
+    old, new = authority.issue("spare.lab.test"), authority.issue("spare.lab.test")
+    nginx.host.run(["cp", fullchain, "/etc/ssl/other.pem"])
+    nginx.host.write("/etc/ssl/spare.pem", old.certificate + old.chain + old.private_key)
+    blocks = {"other": ("/etc/ssl/other.pem", key), "spare": ("/etc/ssl/spare.pem", "/etc/ssl/spare.pem")}
+    lines = [
+        f"server {{ listen 127.0.0.1:9443 ssl; server_name {name}.lab.test; "
+        f"ssl_certificate {files[0]}; ssl_certificate_key {files[1]}; }}\n"
+        for name, files in blocks.items()
+    ]
+    nginx.host.write("/etc/nginx/conf.d/other.conf", "".join(lines))
+    try:
+        nginx.host.run(["systemctl", "reload", "nginx"])
+        before, served = nginx.bytes_on_disk(), nginx.served()
+        request = nginx.request(nginx.issue())
+        spare = nginx.wish(
+            id="dep-spare",
+            bundle="spare",
+            certificate="spare",
+            names=["spare.lab.test"],
+            listeners=["127.0.0.1:9443"],
+            files=[{"path": "/etc/ssl/spare.pem", "kind": "combined", "sha256": None}],
+        )
+        request["deployments"].append(spare)
+        request["bundles"]["spare"] = new.bundle()
+        outcomes = {outcome["id"]: outcome for outcome in nginx.send(request)["deployments"]}
+        broken, placed = outcomes["dep-www"], outcomes["dep-spare"]
+        assert (broken["state"], broken["reason"]) == ("rolled_back", "config_test_failed")
+        assert (placed["state"], placed["live_fingerprint"]) == ("deployed", new.fingerprint)
+        assert (nginx.bytes_on_disk(), nginx.served()) == (before, served)
+    finally:
+        nginx.host.run(
+            ["rm", "-f", "/etc/nginx/conf.d/other.conf", "/etc/ssl/other.pem", "/etc/ssl/spare.pem"]
+        )
+        nginx.host.run(["systemctl", "reload", "nginx"])
+
+
 def test_t6_a_reload_that_does_nothing_is_noticed_and_rolled_back(target: Target) -> None:
     before, served = target.bytes_on_disk(), target.served()
     with reload_that_does(target.host, unit(target), "/bin/true"):
