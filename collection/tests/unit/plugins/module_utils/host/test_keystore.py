@@ -179,6 +179,13 @@ def test_what_is_wrong_with_a_keystore_is_a_problem(tmp_path: Path, issue: Issue
     assert ([kind for kind, _message in missing.problems], missing.files[0]["kind"]) == (["missing"], "jks")
 
 
+def test_x2_a_keystore_of_thousands_of_secret_keys_is_told_as_such() -> None:
+    secret = struct.pack(">I", 3) + stores._text("s") + bytes(8) + b"sealed"
+    data = struct.pack(">III", stores.JCEKS, 2, 5000) + secret * 5000 + bytes(20)
+    _pieces, _end, trouble = _keystore.java_pieces(data)
+    assert trouble == "the keystore has too many secret keys"
+
+
 def test_what_comes_after_a_secret_key_is_found(issue: Issue) -> None:
     """It does not say how long it is, and may have in it what looks like an entry."""
     like_one = b"\xac\xed serialized" + struct.pack(">I", 2) + stores._text("no") + b"\0" * 40
