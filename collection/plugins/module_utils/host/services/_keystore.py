@@ -133,7 +133,7 @@ def java_pieces(data: bytes) -> Tuple[List[Piece], int, Optional[str]]:
         _walk(stream, version, count, found, iter(range(_TRIES)))
     except (Broken, UnicodeDecodeError) as error:
         return found, stream.at, "the keystore is not whole: %s" % error
-    except RecursionError:  # one lies in the other, as it were: where a secret key ends only what follows tells
+    except RecursionError:  # where a secret key ends only what follows it tells
         return found, stream.at, "the keystore has too many secret keys"
     return found, stream.at, None
 
