@@ -64,7 +64,8 @@ class Story:
         """Whether no job is open and nothing waits for another try, as if the time for it had come.
 
         A run that was killed after its swap leaves a certificate that is served and a deploy that
-        failed on record; the failure of the next test would then be the second in a row.
+        failed on record; the failure of the next test would then be the second in a row. Where a
+        deploy was lost, the next tick begins another.
         """
         if not self.settled():
             return False
@@ -76,7 +77,8 @@ class Story:
         )
         if failed:
             self.let_back_offs_pass()
-        return not failed
+        behind = any(place["sync"] == "behind" for one in known for place in one["places"])
+        return not failed and not behind
 
     def served(self, key: str) -> set[str]:
         """What clients get from every host of a site."""

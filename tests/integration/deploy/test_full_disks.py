@@ -26,6 +26,7 @@ def small_disk(drawn: Target, folder: str) -> Iterator[None]:
     host = drawn.host
     host.run(["mount", "-t", "tmpfs", "-o", "size=8m,nr_inodes=4000,mode=755", "tmpfs", "/mnt"])
     host.run(["sh", "-c", f"mkdir -p {folder}; cp -a {folder}/. /mnt/ && mount --bind /mnt {folder}"])
+    host.run(["sh", "-c", "head -c 4096 /dev/zero > /mnt/filler"])  # to tmpfs a size of 0 is no limit
     drawn.start_from_cold()
     try:
         yield

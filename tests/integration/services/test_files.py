@@ -232,6 +232,21 @@ def test_a_deploy_swaps_the_files_and_says_that_nothing_reloads_them(shelf: Shel
     assert (second["state"], second["changed"]) == ("staged", False)
 
 
+def test_whoever_listens_on_the_host_has_nothing_to_do_with_files_that_no_server_names(shelf: Shelf) -> None:
+    shelf.pair("one", "/etc/ssl/one.crt", "/etc/ssl/private/one.key")
+    shelf.pair("two", "/etc/nginx/two.crt", "/etc/nginx/two.key")
+    site = "ssl_certificate /etc/nginx/two.crt; ssl_certificate_key /etc/nginx/two.key;"
+    shelf.corpus.write("/etc/nginx/conf.d/shelf.conf", f"server {{ listen 8441 ssl; {site} }}\n")
+    found = shelf.found(scan(shelf.host, "files"))["one"]
+    shelf.host.run(["systemctl", "restart", "nginx"])
+    try:
+        binding = {**found, "listeners": ["*:8441"], "names": ["one.test"]}
+        outcome = deploy(shelf.host, binding, shelf.authority.issue("one.test"))
+    finally:
+        shelf.host.run(["systemctl", "stop", "nginx"])
+    assert (outcome["state"], outcome["reason"]) == ("staged", "nothing_to_reload")
+
+
 def test_a_deploy_that_cannot_write_leaves_every_file_as_it_was(shelf: Shelf) -> None:
     old = shelf.pair("one", "/etc/ssl/one.crt", "/srv/shelf/closed/one.key")
     host = shelf.host

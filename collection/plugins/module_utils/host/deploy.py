@@ -179,7 +179,10 @@ class _Group:
         if not self.open():
             return
         self._require_fit_host()
-        self._look("before", [(one, endpoint) for one in self.open() for endpoint in one.endpoints])
+        serving = [
+            one for one in self.open() if self.services[one.service].reloads
+        ]  # others have no listener
+        self._look("before", [(one, endpoint) for one in serving for endpoint in one.endpoints])
         for placement in self.open():
             self._judge(placement)
         if self.open():
