@@ -56,6 +56,7 @@ def test_t1_a_disk_that_is_full_at_any_write_changes_nothing(drawn: Target, wher
     seed = random.getrandbits(32)
     print(f"seed {seed:x}")
     draw = random.Random(seed)  # noqa: S311 - it draws cases, no secrets
+    drawn.deploy(drawn.issue())  # so that the lock and the folders are there, as on any host but a new one
     with small_disk(drawn, folder):
         free = 0
         while "deployed" not in states.values() and free < ENOUGH:
