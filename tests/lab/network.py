@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tests.lab import kernel
-from tests.lab.errors import NotUpError
+from tests.lab.errors import LabError, NotUpError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -54,9 +55,9 @@ class LabNetwork:
         env: Mapping[str, str] | None,
         timeout: float,
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        done = subprocess.run(
             [*self.exec_prefix(), *command],
-            check=check,
+            check=False,
             input=input,
             stdin=subprocess.DEVNULL if input is None else None,
             capture_output=True,
@@ -64,6 +65,10 @@ class LabNetwork:
             env={**os.environ, **(env or {})},
             timeout=timeout,
         )
+        if check and done.returncode != 0:
+            said = f"{done.stdout[-6000:]}{done.stderr[-4000:]}"
+            raise LabError(f"{shlex.join(command)} ended with {done.returncode}\n{said}")
+        return done
 
     def close(self) -> None:
         """Let the threads end: while one lives, so does the network."""

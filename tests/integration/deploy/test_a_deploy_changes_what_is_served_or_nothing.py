@@ -115,6 +115,7 @@ def test_t5_a_configuration_that_our_files_break_is_rolled_back(nginx: Target) -
         nginx.host.run(["nginx", "-t"])
     finally:
         nginx.host.run(["rm", "-f", "/etc/nginx/conf.d/other.conf", "/etc/ssl/other.pem"])
+        nginx.host.run(["systemctl", "reload", "nginx"])
 
 
 def test_t5_a_certificate_that_breaks_the_configuration_keeps_no_neighbour_back(
@@ -134,6 +135,12 @@ def test_t5_a_certificate_that_breaks_the_configuration_keeps_no_neighbour_back(
     nginx.host.write("/etc/nginx/conf.d/other.conf", "".join(lines))
     try:
         nginx.host.run(["systemctl", "reload", "nginx"])
+        shown = ["openssl", "s_client", "-connect", "127.0.0.1:9443", "-servername", "spare.lab.test"]
+        nginx.host.wait_until(
+            lambda: old.certificate.strip() in nginx.host.run(shown, check=False).stdout,
+            "the third one is not shown",
+            60,
+        )
         before, served = nginx.bytes_on_disk(), nginx.served()
         request = nginx.request(nginx.issue())
         spare = nginx.wish(
@@ -148,7 +155,7 @@ def test_t5_a_certificate_that_breaks_the_configuration_keeps_no_neighbour_back(
         request["bundles"]["spare"] = new.bundle()
         outcomes = {outcome["id"]: outcome for outcome in nginx.send(request)["deployments"]}
         broken, placed = outcomes["dep-www"], outcomes["dep-spare"]
-        assert (broken["state"], broken["reason"]) == ("rolled_back", "config_test_failed")
+        assert (broken["state"], broken["reason"]) == ("rolled_back", "config_test_failed"), broken
         assert (placed["state"], placed["live_fingerprint"]) == ("deployed", new.fingerprint)
         assert (nginx.bytes_on_disk(), nginx.served()) == (before, served)
     finally:

@@ -10,6 +10,7 @@ from ansible_collections.notafter.tls.plugins.action import certificate_deploy
 from ansible_collections.notafter.tls.plugins.plugin_utils import carrier
 
 from tests.authority import Authority
+from tests.integration.deploy import test_previous
 
 if TYPE_CHECKING:
     from tests.integration.deploy.conftest import Target
@@ -40,6 +41,12 @@ def test_t10_a_host_whose_clock_is_wrong_is_deployed_to_like_any_other(nginx: Ta
     issued = nginx.issue()
     (outcome,) = send(nginx, nginx.request(issued), SKEWS[skew])["deployments"]
     assert (outcome["state"], outcome["live_fingerprint"]) == ("deployed", issued.fingerprint)
+    assert nginx.served() == issued.fingerprint
+
+    by_the_right_clock = nginx.deploy(nginx.issue())
+    assert by_the_right_clock["state"] == "deployed", by_the_right_clock
+    undone = test_previous.back(nginx)
+    assert (undone["state"], undone["live_fingerprint"]) == ("deployed", issued.fingerprint), undone
     assert nginx.served() == issued.fingerprint
 
 

@@ -71,7 +71,7 @@ def _write(name: str, service: Any, path: str, content: bytes) -> None:
         raise Blocked(
             "config_test_failed", "%s's configuration was broken before we came: %s" % (name, problem)
         )
-    change = transaction.Transaction("%013d-%d" % (time.time() * 1000, os.getpid()))
+    change = transaction.begin()
     change.stage([transaction.Change(path, content, False)], {"services": [name]})
     change.swap()
     problem = deploy.first_trouble(service, service.test_commands(), "configuration test")

@@ -306,7 +306,7 @@ class _Group:
         Those that are not served afterwards are settled; the others stay open, to be tried without them.
         """
         self._fill_keystores(placements)
-        change = transaction.Transaction("%013d-%d" % (time.time() * 1000, os.getpid()))
+        change = transaction.begin()
         changes = {}
         for placement in placements:
             changes.update({item.path: item for item in placement.changes()})

@@ -257,11 +257,17 @@ class Placement:
         return shown and (bool(decisive) or not self.runs)
 
     def serves_as_before(self) -> bool:
-        """Whether every endpoint shows what it showed before we came."""
+        """Whether every endpoint shows what it showed before we came, or what lay on the disk then.
+
+        Somebody else's reload may have been under way at the first look.
+        """
+        shown = [(served.fingerprint, self.after.get(e)) for e, served in self.before.items()]
         return all(
-            e in self.after and self.after[e].fingerprint == served.fingerprint
-            for e, served in self.before.items()
-            if served.fingerprint is not None
+            after is not None
+            and after.fingerprint is not None
+            and after.fingerprint in (before, self.disk_fingerprint)
+            for before, after in shown
+            if before is not None
         )
 
     def serves_what_lies_there(self) -> bool:

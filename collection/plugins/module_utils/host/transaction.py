@@ -21,6 +21,7 @@ is written while nothing is touched yet; what comes later are renames.
 
 import errno
 import os
+import re
 import shutil
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Set
@@ -30,9 +31,22 @@ from .errors import NO_SPACE, Blocked, Conflict, HostError
 from .replacement import LIMIT, Change, Replacement, Standing, digest, read
 from .switch import NEW, OLD, UNABLE, Switch, unlink
 
-__all__ = ["KEEP", "LIMIT", "Change", "Restored", "Transaction", "committed", "digest", "read", "unfinished"]
+__all__ = [
+    "KEEP",
+    "LIMIT",
+    "Change",
+    "Restored",
+    "Transaction",
+    "begin",
+    "committed",
+    "digest",
+    "read",
+    "unfinished",
+]
 
 KEEP = 5
+#: When a change was begun, in milliseconds, and by which process.
+_IDENTITY = re.compile(r"([0-9]{13})-[0-9]+\Z")
 #: Room that the journal may need when the disk has become full after the swap.
 _RESERVE = 16 * 1024
 
@@ -261,6 +275,16 @@ class Transaction:
         self.journal.update(journal)
 
 
+def begin() -> Transaction:
+    """A change whose identity sorts after those of all changes before it, whatever the clock was then.
+
+    Whoever calls this holds the lock of the host.
+    """
+    known = [_IDENTITY.match(one) for one in os.listdir(state.directory("transactions"))]
+    after = max([int(one.group(1)) + 1 for one in known if one], default=0)
+    return Transaction("%013d-%d" % (max(int(time.time() * 1000), after), os.getpid()))
+
+
 def unfinished() -> List[Transaction]:
     """The transactions that a killed run left: neither committed nor restored, oldest first."""
     found = []
@@ -289,7 +313,7 @@ def _finished() -> List[Dict[str, Any]]:
     base = state.directory("transactions")
     journals = [state.read_json(os.path.join(base, one, "journal.json")) for one in os.listdir(base)]
     found = [one for one in journals if one is not None and one["step"] in ("committed", "restored")]
-    return sorted(found, key=lambda journal: (journal.get("at", 0), journal["id"]), reverse=True)
+    return sorted(found, key=lambda journal: str(journal["id"]), reverse=True)
 
 
 def _retain() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -156,9 +157,25 @@ def test_only_the_last_few_back_ups_stay(tmp_path: Path, state_directory: Path) 
         change = Transaction(f"t{number}")
         change.stage([Change(str(certificate), b"%d\n" % number, secret=False)], {})
         change.swap()
-        change.journal["at"] = number
         change.commit()
     assert len(list((state_directory / "transactions").iterdir())) == transaction.KEEP
+
+
+def test_t10_the_newest_change_is_the_last_one_whatever_the_clock_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, _key = pair(tmp_path / "tls")
+    now, year = time.time(), 365 * 86400
+    done = []
+    for clock in (now, now + year, now, now - year):
+        monkeypatch.setattr(transaction.time, "time", lambda clock=clock: clock)
+        change = transaction.begin()
+        change.stage([Change(str(certificate), str(len(done)).encode(), secret=False)], {})
+        change.swap()
+        change.commit()
+        done.insert(0, change.identity)
+    assert [journal["id"] for journal in transaction.committed()] == done
+    assert max(len(identity) for identity in done) == min(len(identity) for identity in done)
 
 
 def test_a_folder_that_does_not_exist_blocks_before_anything_is_touched(tmp_path: Path) -> None:
