@@ -79,7 +79,7 @@ class Filters:
         self.report = report
         self.is_newer = "dovecot_config_version" in root.settings
         self.all: List[Filter] = []
-        self._collect(root, Filter(None, (), False, None, {}))
+        self._collect(root)
         self._by_name = self._index()
 
     def _index(self) -> Dict[str, List[int]]:
@@ -96,16 +96,18 @@ class Filters:
         numbers = {number for one in asked for number in self._by_name.get(one, ())}
         return [self.all[number] for number in sorted(numbers)]
 
-    def _collect(self, section: Section, around: Filter) -> None:
-        chosen = {name: section.settings[name] for name in _SETTINGS if name in section.settings}
-        own = around._replace(settings=chosen)
-        if chosen or section.kind == "":
-            self.all.append(own)
-        for child in section.children.values():
-            if child.kind in _KINDS:
-                narrower = self._narrowed(own, child)
-                if narrower is not None:
-                    self._collect(child, narrower)
+    def _collect(self, root: Section) -> None:
+        """In the order of the file; sections may stand in each other thousands deep."""
+        waiting = [(root, Filter(None, (), False, None, {}))]
+        while waiting:
+            section, around = waiting.pop()
+            chosen = {name: section.settings[name] for name in _SETTINGS if name in section.settings}
+            own = around._replace(settings=chosen)
+            if chosen or section.kind == "":
+                self.all.append(own)
+            inner = [child for child in section.children.values() if child.kind in _KINDS]
+            narrowed = [(child, self._narrowed(own, child)) for child in inner]
+            waiting.extend((child, one) for child, one in reversed(narrowed) if one is not None)
 
     def _narrowed(self, around: Filter, section: Section) -> Optional[Filter]:
         if section.kind == "local_name":

@@ -211,6 +211,6 @@ def _compared(condition: Condition, value: str) -> Optional[bool]:
 
 def _harmless(pattern: str) -> bool:
     """Whether a pattern cannot keep us long: few repeats, none of a group, nothing of Perl's own."""
-    if len(pattern) > _PATTERN_LIMIT or re.search(r"\)[*+{]|\(\?(?!:)|\\[A-Zapg0-9]|\[\[:", pattern):
+    if len(pattern) > _PATTERN_LIMIT or re.search(r"\)[*+{]|\(\?(?!:)|\\[A-Zapg0-9]|\[\^?\[", pattern):
         return False
     return sum(pattern.count(sign) for sign in "*+{") <= _REPEATS_LIMIT

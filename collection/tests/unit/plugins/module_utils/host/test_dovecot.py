@@ -253,6 +253,14 @@ def test_thousands_of_names_take_no_longer_than_their_number(conf: Dovecot) -> N
     assert sum(len(one["names"]) for one in bindings) == 3000
 
 
+def test_sections_in_sections_thousands_deep_are_read(conf: Dovecot) -> None:
+    deep = 5000
+    inner = "ssl_cert = <%C/two.crt\nssl_key = <%C/two.key\n"
+    text = "ssl_cert = <%C/one.crt\nssl_key = <%C/one.key\nlocal_name deep.test {\n"
+    found = conf.found(text + "protocol imap {\n" * deep + inner + "}\n" * (deep + 1))
+    assert ("two", ["deep.test"]) in [one[:2] for one in found]
+
+
 def test_the_text_of_a_line_that_is_not_understood_is_not_repeated(conf: Dovecot) -> None:
     conf.scan("ssl_key = -----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n")
     assert "MIGHAgEA" not in json.dumps(conf.warned())

@@ -126,6 +126,12 @@ def test_a_pattern_that_could_keep_us_is_not_tried(web: Lighttpd) -> None:
     assert time.process_time() - began < 5
 
 
+def test_a_set_that_pcre_reads_otherwise_than_we_is_not_tried(web: Lighttpd) -> None:
+    text = f'{web.pem("a")}$HTTP["host"] =~ "^[[ab]]x" {{ {web.pem("b")} }}\n'
+    text += f'$HTTP["host"] == "a.test" {{ {web.pem("c")} }}\n'
+    assert ("b", ["~^[[ab]]x"], ["*:443"]) in web.found(text)
+
+
 def test_without_its_module_there_is_no_tls(web: Lighttpd) -> None:
     text = 'server.modules = ("mod_access")\nserver.compat-module-load = "disable"\n' + web.pem("a")
     assert web.found(text) == [("a", [], [])]
