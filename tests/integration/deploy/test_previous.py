@@ -128,8 +128,8 @@ def test_back_ups_of_keys_are_kept_where_only_root_looks_and_the_newest_of_each_
         assert outcome["state"] == "staged", outcome
     folders = nginx.host.run(["sh", "-c", "stat -c %a /var/lib/notafter/transactions/*"]).stdout.split()
     assert set(folders) == {"700"}
-    kept = nginx.host.run(["sh", "-c", f"grep -l {other} /var/lib/notafter/transactions/*/journal.json"]).stdout
-    assert len(kept.split()) == 5
+    kept = ["sh", "-c", f"grep -l {other} /var/lib/notafter/transactions/*/journal.json"]
+    assert len(nginx.host.run(kept).stdout.split()) == 5
     keys = nginx.host.run(["sh", "-c", "grep -l PRIVATE -r /var/lib/notafter | xargs stat -c %a"]).stdout
     assert set(keys.split()) == {"600"}
     nginx.host.run(["rm", "-f", other])
