@@ -109,6 +109,10 @@ class Zone:
     def set_cname(self, name: str, target: str) -> None:
         self._update(f"update add {name}. 1 CNAME {target}.")
 
+    def set_caa(self, name: str, issuer: str) -> None:
+        """Let this CA issue for a name and what is below it, besides those that are named there already."""
+        self._update(f'update add {name}. 1 CAA 0 issue "{issuer}"')
+
     def clear(self, name: str, kind: str = "TXT") -> None:
         self._update(f"update del {name}. {kind}")
 

@@ -26,6 +26,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "profile": {"type": "str"},
     "preferred_chain": {"type": "str"},
     "replaces": {"type": "str"},
+    "check_caa": {"type": "bool", "default": False},
     "minimum_validity": {"type": "int"},
     "certificate": {"type": "str"},
     "reason": {"type": "str", "choices": list(revoke.REASONS), "default": "unspecified"},
@@ -102,6 +103,7 @@ class ActionModule(ActionBase):
             "profile": arguments["profile"],
             "preferred_chain": arguments["preferred_chain"],
             "replaces": arguments["replaces"],
+            "check_caa": arguments["check_caa"],
             "timeout": arguments["timeout"],
         }
         if arguments["job"]:

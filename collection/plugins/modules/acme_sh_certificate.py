@@ -99,6 +99,14 @@ options:
   replaces:
     description: The certificate (PEM) that the new one replaces (RFC 9773).
     type: str
+  check_caa:
+    description:
+      - Whether the CAA records of the names (RFC 8659) are looked up before the CA is asked. Where they forbid it to issue, it is not asked,
+        and the failure has the class C(caa).
+      - The authoritative name servers are asked. Where none answers, and where the CA's directory does not say by which names CAA records know it
+        (C(caaIdentities)), the CA decides.
+    type: bool
+    default: false
   minimum_validity:
     description: Seconds that the new certificate must be valid for. One that ends sooner is refused.
     type: int

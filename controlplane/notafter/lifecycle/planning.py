@@ -112,6 +112,7 @@ def _signing(session: Session, row: CertificateRow, item: ItemRow) -> PlannedSig
         attempt=request.key,
         replaces_pem=replaces(row, item.account.id),
         issuer=row.issuer_host,
+        check_caa=not first,
     )
 
 

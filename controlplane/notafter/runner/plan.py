@@ -57,6 +57,7 @@ class PlannedSigning:
     attempt: str
     replaces_pem: str | None
     issuer: str | None
+    check_caa: bool = False
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,7 @@ def _signing(signing: PlannedSigning, folder: Path) -> dict[str, Plain]:
         "certificate_csr": signing.csr_pem,
         "certificate_attempt": signing.attempt,
         "certificate_replaces": signing.replaces_pem,
+        "certificate_check_caa": signing.check_caa,
     }
     if signing.issuer is not None:
         found["certificate_issuer"] = inventory_name(signing.issuer)

@@ -220,6 +220,7 @@ def test_c11_the_second_ca_is_given_its_own_account_and_nothing_that_only_the_fi
     assert second.authority.directory == "https://second.invalid/dir"
     assert (second.authority.eab_key_id, second.thumbprint) == ("kid-1", "thumbprint of second")
     assert (second.replaces_pem, second.profile, second.preferred_chain) == (None, None, None)
+    assert (first.check_caa, second.check_caa) == (False, True)
     assert credentials.eab_hmac_key == EAB_KEY
     assert second.attempt != first.attempt, "an attempt is one account's"
     stage.report(claim, results.signed("crt-1", answer))

@@ -24,6 +24,7 @@ class DnsAttempt(Attempt):
     dns_sleep: int | None = 0
     wanted: tuple[str, ...] = ()  #: other names than its own
     variables: dict[str, str] = field(default_factory=dict)
+    check_caa: bool = False
 
     @override
     def __post_init__(self) -> None:
@@ -44,6 +45,7 @@ class DnsAttempt(Attempt):
     def _request(self, proxy: Proxy) -> dict[str, Any]:
         request = super()._request(proxy)
         request["challenge"] = {"type": "dns-01", "provider": "dns_knot", "dns_sleep": self.dns_sleep}
+        request["check_caa"] = self.check_caa
         if self.provider is not None:
             request["challenge"]["provider"] = self.provider.hook
             request["dns_variables"] = self.provider.variables

@@ -5,6 +5,7 @@ Each attempt has a DNS provider of its own, so that they can run at the same tim
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +21,7 @@ from tests.lab.image import install
 from tests.lab.lab import Lab
 from tests.lab.name_server import SecondServer
 from tests.lab.provider import Error, Provider
-from tests.lab.proxy import Proxy, Step
+from tests.lab.proxy import Answer, Exchange, Fault, Kind, Proxy, Step
 from tests.torture import faults
 from tests.torture.attempt import Ended, Issuer
 
@@ -34,6 +35,17 @@ ERRORS = {
 }
 SLOW = 4.0  #: seconds until a slow provider's records are there
 NEVER = 10_000.0
+
+
+def _calls_itself(exchange: Exchange) -> None:
+    """The directory says by which name CAA records know the CA (RFC 8555 section 7.1.1)."""
+    answer = exchange.forward()
+    directory = json.loads(answer.body)
+    directory["meta"]["caaIdentities"] = ["the-lab.test"]
+    exchange.reply(Answer(answer.status, answer.headers, json.dumps(directory).encode()))
+
+
+CALLS_ITSELF = Fault(Kind("caa-identities", _calls_itself), Step.DIRECTORY)
 LEEWAY = 45  #: seconds that a busy machine may take beyond the limit
 
 
@@ -48,10 +60,12 @@ def issuer() -> Iterator[Issuer]:
 class Run:
     """One attempt that has ended, with its provider and what the CA was asked."""
 
-    def __init__(self, issuer: Issuer, attempt: DnsAttempt, provider: Provider | None = None) -> None:
+    def __init__(
+        self, issuer: Issuer, attempt: DnsAttempt, provider: Provider | None = None, *faults: Fault
+    ) -> None:
         self.attempt = attempt
         self.provider = provider
-        with Proxy.before(issuer.lab) as proxy:
+        with Proxy.before(issuer.lab, *faults) as proxy:
             self.proxy = proxy
             self.ended: Ended = attempt.run(proxy)
 
@@ -105,6 +119,7 @@ def runs(issuer: Issuer) -> Iterator[Play]:
         play = Play(issuer, stack)
         play.begin_scene("killed", partial(killed, issuer))
         play.begin_scene("one of two", partial(one_of_two, issuer))
+        play.begin_scene("forbidden", partial(forbidden, issuer))
         play.begin("slow", delay=SLOW, dns_sleep=None)
         for name, error in ERRORS.items():
             play.begin(name, error)
@@ -195,6 +210,25 @@ def test_d5_a_wildcard_and_its_apex_in_two_orders_at_once_do_not_disturb_each_ot
     outcomes, _most, left = long_runs.scene("in two orders")
     assert outcomes == ["signed", "signed"]
     assert left == {"_acme-challenge.six.lab.test": set()}
+
+
+def test_c8_a_ca_that_the_names_forbid_is_not_asked_and_one_that_they_allow_is(runs: Play) -> None:
+    first, second = runs.scene("forbidden")
+    assert first.outcome == ("caa", None)
+    assert (
+        "CAA records of caa.lab.test let issue other.test, and this CA is the-lab.test" in first.ended.message
+    )
+    assert (first.proxy.count(Step.DIRECTORY), first.proxy.count(Step.NEW_ORDER)) == (1, 0)
+    assert second.outcome == ("signed", None)
+
+
+def forbidden(issuer: Issuer) -> tuple[Run, Run]:
+    """An attempt that a record above its name forbids, and one when this CA stands beside the other."""
+    name, dns = "www.caa.lab.test", issuer.lab.dns
+    dns.set_caa("caa.lab.test", "other.test")
+    first = Run(issuer, DnsAttempt(issuer, wanted=(name,), check_caa=True), None, CALLS_ITSELF)
+    dns.set_caa("caa.lab.test", "The-Lab.test; policy=ev")
+    return first, Run(issuer, DnsAttempt(issuer, wanted=(name,), check_caa=True), None, CALLS_ITSELF)
 
 
 def one_of_two(issuer: Issuer) -> tuple[int, str]:

@@ -73,14 +73,23 @@ class Ca:
 
     def url(self, name: str) -> str:
         """Where the CA does this (RFC 8555 §7.1.1); raises Failed where it does not do it at all."""
+        found = str(self._offers().get(name) or "")
+        if not URL.match(found):
+            raise Failed(Failure("invalid_request", "the CA %s offers no %s" % (self.directory, name)))
+        return found
+
+    def caa_identities(self) -> List[str]:
+        """The names by which CAA records speak of this CA, as far as it tells them (RFC 8555 §7.1.1)."""
+        meta = self._offers().get("meta")
+        told = meta.get("caaIdentities") if isinstance(meta, dict) else None
+        return [one for one in told if isinstance(one, str)] if isinstance(told, list) else []
+
+    def _offers(self) -> Dict[str, Any]:
         if not self._urls:
             self._urls = self._curl(self.directory).document()
         if not self._urls.get("newNonce"):
             raise Unreachable("it gives no directory")
-        found = str(self._urls.get(name) or "")
-        if not URL.match(found):
-            raise Failed(Failure("invalid_request", "the CA %s offers no %s" % (self.directory, name)))
-        return found
+        return self._urls
 
     def post(self, url: str, payload: Optional[Any], key: jose.Key, account: Optional[str] = None) -> Reply:
         """Sends a request, signed as the account, or without one by the key itself (RFC 8555 §6.2)."""

@@ -9,7 +9,7 @@ import struct
 import time
 from typing import List, NamedTuple, Tuple
 
-A, NS, CNAME, SOA, TXT, AAAA = 1, 2, 5, 6, 16, 28
+A, NS, CNAME, SOA, TXT, AAAA, CAA = 1, 2, 5, 6, 16, 28, 257
 NO_ERROR, NO_SUCH_NAME = 0, 3
 PORT = 53
 _INTERNET = 1
@@ -151,7 +151,15 @@ def _value(data: bytes, kind: int, place: int, length: int) -> str:
         return _name(data, place)[0]
     if kind == TXT:
         return "".join(_strings(content))
+    if kind == CAA and length > 2:
+        return _caa(content)
     return ""
+
+
+def _caa(content: bytes) -> str:
+    """`flags tag value`, as a zone file has it, without the quotes (RFC 8659 §4.1)."""
+    end = 2 + content[1]
+    return "%d %s %s" % (content[0], content[2:end].decode("latin-1"), content[end:].decode("latin-1"))
 
 
 def _strings(content: bytes) -> List[str]:

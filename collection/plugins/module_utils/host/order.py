@@ -57,6 +57,7 @@ class Order(NamedTuple):
     challenge: Challenge
     dns_variables: Dict[str, str]
     timeout: float
+    check_caa: bool
 
     def challenge_names(self) -> List[str]:
         """The DNS names whose TXT records this order sets, for dns-01."""
@@ -109,6 +110,7 @@ def checked(request: Dict[str, Any]) -> Order:
         challenge=challenge,
         dns_variables=_variables(request.get("dns_variables") or {}),
         timeout=timeout,
+        check_caa=bool(request.get("check_caa")),
     )
 
 

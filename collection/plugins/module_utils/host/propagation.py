@@ -3,29 +3,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Waits until the servers that are authoritative for a TXT record show it, before the CA looks for it.
 
-No resolver is asked for the record: what a resolver was told too early it remembers, and the CA may
-use the same. Nothing is asked of anybody outside. acme.sh sleeps meanwhile; a `sleep` of ours ends
-that when the records are there.
+acme.sh sleeps meanwhile; a `sleep` of ours ends that when the records are there.
 """
 
 import os
-import re
 import shlex
 import shutil
-import socket
 import time
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from . import commands, dns, txt_records
+from .authoritative import Circle, Server, Unknown, asked, find
 
 #: Seconds that records have to spread; then the CA is asked all the same.
 LONGEST = 120
 #: What is waited where no authoritative server can be found or asked.
 BLIND = 20
 _PAUSE = 1.0
-_STEPS = 16
-_MOST_SERVERS = 13
-_RESOLVERS = "/etc/resolv.conf"
 _SLEEPS = b" to wait for the the TXT records"
 
 _SCRIPT = """#!/bin/sh
@@ -39,21 +33,6 @@ while [ "$left" -gt 0 ] && [ ! -e %(seen)s ]; do
 done
 exit 0
 """
-
-
-class Circle(Exception):
-    """CNAME records lead back to where they began."""
-
-
-class Unknown(Exception):
-    """No server that would know can be found or asked."""
-
-
-class Server(NamedTuple):
-    """One address of a name server."""
-
-    name: str
-    address: str
 
 
 def longest(timeout: float) -> int:
@@ -121,99 +100,12 @@ def missing(records: List[Tuple[str, str]]) -> List[str]:
 
 def shown_by(name: str) -> List[Tuple[Server, List[str]]]:
     """Each authoritative server of a name, or of what it is an alias of, with the TXT records it shows."""
-    name, servers = name.lower(), _above(name.lower())
-    passed = [name]
-    for _step in range(_STEPS):
-        answer = _first_answer(servers, name)
-        alias = answer.values(name, dns.CNAME)
-        below = [] if answer.answers or answer.authoritative else _referred(answer, servers)
-        if alias:
-            name = alias[0]
-            if name in passed:
-                raise Circle("CNAME records lead in a circle: %s" % " -> ".join([*passed, name]))
-            passed.append(name)
-            servers = _above(name)
-        elif below:
-            servers = below
-        else:
-            return _texts(servers, name)
-    raise Unknown("%s leads through more than %d CNAME records and zones" % (passed[0], _STEPS))
-
-
-def _texts(servers: List[Server], name: str) -> List[Tuple[Server, List[str]]]:
-    found = []
-    for server in servers:
-        answer = _asked(server, name)
+    found = find(name, dns.TXT)
+    shown = []
+    for server in found.servers:
+        answer = asked(server, found.name, dns.TXT)
         if answer is not None:
-            found.append((server, answer.values(name, dns.TXT)))
-    if not found:
-        raise Unknown("no authoritative server of %s answers" % name)
-    return found
-
-
-def _asked(server: Server, name: str) -> Optional[dns.Answer]:
-    try:
-        answer = dns.ask(server.address, name, dns.TXT)
-    except OSError:
-        return None
-    return answer if answer.code in (dns.NO_ERROR, dns.NO_SUCH_NAME) else None
-
-
-def _first_answer(servers: List[Server], name: str) -> dns.Answer:
-    for server in servers:
-        answer = _asked(server, name)
-        if answer is not None:
-            return answer
-    raise Unknown("no authoritative server of %s answers" % name)
-
-
-def _above(name: str) -> List[Server]:
-    """The servers of the highest zone above a name that has some and is no top-level domain.
-
-    Deeper ones are found from there. The resolver is asked for nothing near the record: what it is
-    told not to exist it remembers with all that is below (RFC 8020).
-    """
-    labels = name.split(".")
-    for size in range(2, len(labels)):
-        zone = ".".join(labels[-size:])
-        for resolver in _resolvers():
-            try:
-                answer = dns.ask(resolver, zone, dns.NS, recursive=True)
-            except OSError:
-                continue
-            names = answer.values(zone, dns.NS)
-            if names:
-                return _with_addresses(names, answer.additional)
-            break
-    raise Unknown("no name server is known for %s" % name)
-
-
-def _referred(answer: dns.Answer, asked: List[Server]) -> List[Server]:
-    """The servers of the zone below that an answer refers to."""
-    names = [one.value for one in answer.authority if one.kind == dns.NS]
-    found = _with_addresses(names, answer.additional) if names else []
-    return [] if set(found) == set(asked) else found
-
-
-def _with_addresses(names: List[str], additional: List[dns.Record]) -> List[Server]:
-    found = []  # type: List[Server]
-    for name in names[:_MOST_SERVERS]:
-        given = [one.value for one in additional if one.name == name and one.kind in (dns.A, dns.AAAA)]
-        found += [Server(name, address) for address in given or _addresses(name) if address]
-    return found[:_MOST_SERVERS]
-
-
-def _addresses(name: str) -> List[str]:
-    try:
-        known = socket.getaddrinfo(name, dns.PORT, 0, socket.SOCK_DGRAM)
-    except (OSError, UnicodeError):
-        return []
-    return sorted({str(one[4][0]) for one in known})
-
-
-def _resolvers() -> List[str]:
-    try:
-        with open(_RESOLVERS, encoding="latin-1") as stream:
-            return re.findall(r"^nameserver\s+([0-9A-Fa-f.:]+)", stream.read(), re.MULTILINE)[:3]
-    except OSError:
-        return []
+            shown.append((server, answer.values(found.name, dns.TXT)))
+    if not shown:
+        raise Unknown("no authoritative server of %s answers" % found.name)
+    return shown

@@ -11,7 +11,7 @@ import time
 from contextlib import ExitStack
 from typing import Any, Dict, Optional, Tuple
 
-from . import accounts, acme_sh, commands, pem, registration, resume, standalone, state, txt_records
+from . import accounts, acme_sh, caa, commands, pem, registration, resume, standalone, state, txt_records
 from .acme import Ca, Unreachable
 from .acme_sh import Home
 from .errors import Busy, HostError, Refused
@@ -84,7 +84,7 @@ def _attempt(
     home.note_txt_records()
     failure = resume.fetch(home, order, account.private_key)
     if failure is None and home.finished(order) is None:
-        failure = _ordered(held, home, program, order, account, handle)
+        failure = _forbidden(order) or _ordered(held, home, program, order, account, handle)
     url = home.account_url(order.directory) or account.url
     account.remember(url)
     if failure is not None:
@@ -113,6 +113,17 @@ def _account(held: ExitStack, order: Order, given: Dict[str, Any]) -> accounts.A
     except Unreachable as error:
         raise Failed(error.failure()) from error
     return account
+
+
+def _forbidden(order: Order) -> Optional[Failure]:
+    """What the names' CAA records have against this CA, if that was to be looked up before it is asked."""
+    if not order.check_caa:
+        return None
+    try:
+        identities = Ca(order.directory, order.ca_bundle).caa_identities()
+    except Unreachable as error:
+        return error.failure()
+    return caa.refusal(order.names, identities, caa.Lookup())
 
 
 def _ordered(  # noqa: PLR0913, PLR0917 - an attempt is these
