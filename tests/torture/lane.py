@@ -194,7 +194,8 @@ class Lane:
         double = sum(number - 1 for number in signed.values())
         repeated = sum(order.key is None for order in orders)
         unserved = self.watch.failures_since(begun.failed)
-        attempts, open_jobs, jobs = self._tries(begun)
+        open_jobs = self._never_ending(begun)
+        attempts, jobs = self._tries(begun)
         checks = {
             f"{lost} certificates that the CA has signed are lost": lost,
             f"{double} certificates were signed twice": double,
@@ -214,8 +215,24 @@ class Lane:
             pems = list(session.scalars(select(VersionRow.pem).where(VersionRow.sealed_key.is_not(None))))
         return {public_bytes(x509.load_pem_x509_certificate(pem.encode()).public_key()) for pem in pems}
 
-    def _tries(self, begun: Begun) -> tuple[int, int, int]:
-        """The most attempts beyond the first of one thing, the open jobs, and all jobs since."""
+    def _never_ending(self, begun: Begun) -> int:
+        """How many jobs do not end in time (I4).
+
+        What a killed run had brought about is not known: a tick has just begun a job to find out.
+        """
+        waited_for, deadline = self._open_since(begun), time.monotonic() + PATIENCE
+        while waited_for and time.monotonic() < deadline:
+            time.sleep(0.3)
+            waited_for &= self._open_since(begun)
+        return len(waited_for)
+
+    def _open_since(self, begun: Begun) -> set[int]:
+        with self.story.rows() as session:
+            jobs = session.scalars(select(JobRow).where(JobRow.id > begun.last_job))
+            return {job.id for job in jobs if job.state in OPEN_JOB_STATES}
+
+    def _tries(self, begun: Begun) -> tuple[int, int]:
+        """The most attempts beyond the first of one thing, and all jobs since."""
         with self.story.rows() as session:
             jobs = list(session.scalars(select(JobRow).where(JobRow.id > begun.last_job)))
             mine = [job for job in jobs if job.kind in {JobKind.RENEW, JobKind.DEPLOY}]
@@ -226,8 +243,7 @@ class Lane:
                 for row in rows
                 if row.state is not ItemState.SKIPPED
             )
-            unfinished = sum(job.state in OPEN_JOB_STATES for job in jobs)
-        return max(tried.values(), default=1) - 1, unfinished, len(mine)
+        return max(tried.values(), default=1) - 1, len(mine)
 
     def _left(self) -> list[str]:
         """What still runs although no job does; a host program that lost its run goes on to its end first."""
