@@ -11,7 +11,7 @@ import re
 import time
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
-from . import authoritative, dns, names
+from . import authoritative, dns, names, talk
 from .failure import Failure
 
 #: Seconds for all names of an order; what was not looked up by then the CA decides.
@@ -109,7 +109,7 @@ def _problem(found: Relevant, wildcard: bool, identities: Sequence[str]) -> Opti
     allowed = wild if wildcard and wild else issue
     if not allowed or set(allowed) & {identity.lower() for identity in identities}:
         return None
-    told = ", ".join(sorted(set(filter(None, allowed)))) or "no CA at all"
+    told = talk.readable(", ".join(sorted(set(filter(None, allowed)))))[:500] or "no CA at all"
     return "the CAA records of %s let issue %s, and this CA is %s; add it there" % (
         found.domain,
         told,

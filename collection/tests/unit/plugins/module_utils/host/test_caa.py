@@ -81,6 +81,14 @@ def test_what_nobody_tells_the_ca_decides(zones: Records) -> None:
     assert refused("192.0.2.7") is None
 
 
+def test_what_strangers_wrote_into_a_record_steers_no_terminal(zones: Records) -> None:
+    zones["shop.example"] = ["0 issue \x1b[2Jevil.test"]
+    told = refused("shop.example")
+    assert told is not None
+    assert "evil.test" in told
+    assert told.isprintable()
+
+
 def test_a_top_level_domain_is_not_asked(zones: Records) -> None:
     zones["example"] = ["0 issue other.test"]
     assert refused("www.shop.example") is None
