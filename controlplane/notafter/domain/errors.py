@@ -8,6 +8,8 @@ NotafterError
 ├── Conflict                 the wish does not fit the present state
 │   └── IllegalMove          a state machine has no such move
 ├── NotAuthenticated
+├── NotAllowed               we know who asks, and they may not
+├── TooManyAttempts          too many wrong passwords: wait
 ├── ClaimLost                another worker holds the job now: stop writing
 ├── StoreError
 │   ├── DatabaseTooNew
@@ -56,6 +58,19 @@ class IllegalMove(Conflict):
 
 class NotAuthenticated(NotafterError):
     """No token, or one that does not open this door."""
+
+
+class NotAllowed(NotafterError):
+    """We know who asks, and they may not do this."""
+
+
+class TooManyAttempts(NotafterError):
+    """Too many wrong passwords came from there, or for this name."""
+
+    def __init__(self, message: str, seconds: int) -> None:
+        """Say in how many seconds another one is looked at."""
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class ClaimLost(NotafterError):

@@ -9,8 +9,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from notafter.domain.budget import Key, OrderKind
 from notafter.domain.certificate import KeyType
 from notafter.domain.job import ItemState, JobKind, JobState, Subject
+from notafter.domain.login import LoginEnd
 from notafter.domain.revocation import RevocationBy, RevocationReason
 from notafter.domain.rollout import DEFAULT_WAVES
+from notafter.domain.user import Guessing, Role
 from notafter.domain.version import Origin
 from notafter.store.types import UtcDateTime, states
 
@@ -390,6 +392,82 @@ class LineRow(Base):
     text: Mapped[str]
 
 
+class UserRow(Base):
+    """A person."""
+
+    __tablename__ = "user"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    role: Mapped[Role] = mapped_column(states(Role))
+    password_hash: Mapped[str]
+    #: Somebody else knows it: nothing but another password can be set with it.
+    password_is_one_time: Mapped[bool]
+    password_changed_at: Mapped[datetime]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str]
+    disabled_at: Mapped[datetime | None]
+    last_login_at: Mapped[datetime | None]
+
+
+class LoginRow(Base):
+    """Somebody who has logged in; its refresh tokens are one family."""
+
+    __tablename__ = "login"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), index=True)
+    address: Mapped[str]
+    began_at: Mapped[datetime]
+    last_used_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    end: Mapped[LoginEnd | None] = mapped_column(states(LoginEnd))
+
+    user: Mapped[UserRow] = relationship()
+
+
+class RefreshTokenRow(Base):
+    """What a login goes on with: its hash, and whether it was used; twice is once too often."""
+
+    __tablename__ = "refresh_token"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    login_id: Mapped[int] = mapped_column(ForeignKey("login.id"), index=True)
+    hash: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+    login: Mapped[LoginRow] = relationship()
+
+
+class SigningKeyRow(Base):
+    """A key that signs access tokens; the newest does, those before it are still believed for a while."""
+
+    __tablename__ = "signing_key"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sealed_secret: Mapped[str]
+    created_at: Mapped[datetime]
+    replaced_at: Mapped[datetime | None]
+
+    @property
+    def key(self) -> str:
+        """The name that tokens use: `key-3`."""
+        return f"key-{self.id}"
+
+
+class GuessRow(Base):
+    """Wrong passwords in a row, for a name or from an address; of no name it says whether it is one."""
+
+    __tablename__ = "guess"
+
+    kind: Mapped[Guessing] = mapped_column(states(Guessing), primary_key=True)
+    who: Mapped[str] = mapped_column(primary_key=True)
+    failures: Mapped[int]
+    last_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class TokenRow(Base):
     """A bearer token of the API: its hash, never itself."""
 
@@ -400,6 +478,13 @@ class TokenRow(Base):
     hash: Mapped[str] = mapped_column(unique=True)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
+    #: Whose it is; one that was made on the command line is the machine's own.
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("user.id"), index=True)
+    #: What it may do, as far as its owner still may.
+    scopes: Mapped[list[Any]]
+    last_used_at: Mapped[datetime | None]
+
+    user: Mapped[UserRow | None] = relationship()
 
 
 class CanaryRow(Base):

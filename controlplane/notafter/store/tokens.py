@@ -3,20 +3,22 @@
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import select
 
-from notafter.domain.errors import Conflict, NotAuthenticated
+from notafter.domain.errors import Conflict, NotAuthenticated, NotFound
+from notafter.domain.user import Right
 from notafter.store.database import Session
-from notafter.store.tables import TokenRow
+from notafter.store.tables import TokenRow, UserRow
 
-_PREFIX = "na_"
+PREFIX = "na_"
 
 
 def fresh() -> str:
     """Return a new token: 256 bits of chance."""
-    return _PREFIX + secrets.token_urlsafe(32)
+    return PREFIX + secrets.token_urlsafe(32)
 
 
 def digest(token: str) -> str:
@@ -29,11 +31,26 @@ def same(token: str, stored: str | None) -> bool:
     return hmac.compare_digest(digest(token), stored or "")
 
 
-def add(session: Session, name: str, token: str, now: datetime, expires_at: datetime | None) -> TokenRow:
+def add(  # noqa: PLR0913, PLR0917 -- all that a token is
+    session: Session,
+    name: str,
+    token: str,
+    now: datetime,
+    expires_at: datetime | None,
+    scopes: Sequence[Right],
+    owner: UserRow | None = None,
+) -> TokenRow:
     """Put a new token's hash on record."""
     if session.scalar(select(TokenRow.id).where(TokenRow.name == name)):
         raise Conflict(f"there is a token {name!r} already")
-    row = TokenRow(name=name, hash=digest(token), created_at=now, expires_at=expires_at)
+    row = TokenRow(
+        name=name,
+        hash=digest(token),
+        created_at=now,
+        expires_at=expires_at,
+        scopes=[right.value for right in scopes],
+        user=owner,
+    )
     session.add(row)
     session.flush()
     return row
@@ -47,3 +64,19 @@ def check(session: Session, token: str, now: datetime) -> TokenRow:
     if row.expires_at is not None and row.expires_at <= now:
         raise NotAuthenticated("this token has expired")
     return row
+
+
+def get(session: Session, token_id: int) -> TokenRow:
+    """Return one token."""
+    row = session.get(TokenRow, token_id)
+    if row is None:
+        raise NotFound(f"there is no token {token_id}")
+    return row
+
+
+def page(session: Session, owner_id: int | None, after: int, limit: int) -> list[TokenRow]:
+    """Return some tokens by id, of one owner or of all."""
+    query = select(TokenRow).where(TokenRow.id > after).order_by(TokenRow.id).limit(limit)
+    if owner_id is not None:
+        query = query.where(TokenRow.user_id == owner_id)
+    return list(session.scalars(query))

@@ -1,0 +1,237 @@
+"""Who comes in, how long they stay, and what they may do: passwords, refresh and access tokens."""
+
+import ipaddress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from notafter.custody import access_tokens, passwords
+from notafter.custody.access_tokens import Bearer
+from notafter.custody.custodian import Custodian, Place
+from notafter.domain.errors import DatabaseNotWritable, NotAuthenticated, TooManyAttempts
+from notafter.domain.login import LoginEnd, expires_at, key_is_due, key_is_over
+from notafter.domain.user import FORGOTTEN_AFTER, RIGHTS, Guessing, Right, blocked_until, check_password
+from notafter.lifecycle import user
+from notafter.store import guesses, logins, signing_keys, tokens, users
+from notafter.store.database import Database, Session
+from notafter.store.tables import LoginRow, SigningKeyRow, TokenRow, UserRow
+
+_WRONG = "the name or the password is wrong"
+_OVER = "this login has ended: log in again"
+#: How exactly the last use of a token or a login is known.
+_USE = timedelta(minutes=1)
+_IPV6_SITE = 64
+_NAME_LIMIT = 64
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who asks, and what they may do."""
+
+    name: str
+    rights: frozenset[Right]
+    user_id: int | None = None
+    login_id: int | None = None
+    must_change_password: bool = False
+
+
+@dataclass(frozen=True)
+class Granted:
+    """What somebody who has logged in is given."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    must_change_password: bool
+
+
+@dataclass(frozen=True)
+class Office:
+    """What it takes to let somebody in."""
+
+    database: Database
+    custodian: Custodian
+
+    def log_in(self, name: str, password: str, address: str, now: datetime) -> Granted:
+        """Let somebody in who knows their password.
+
+        A try is counted before it is looked at, so that many at once are no more than many in a row.
+        """
+        name = name.strip().lower()
+        counted = self._count(name, address, now)
+        with self.database.read() as session:
+            found = users.find(session, name)
+            stored = found.password_hash if found is not None and found.disabled_at is None else None
+        if not passwords.matches(stored, password):
+            raise NotAuthenticated(_WRONG)
+        fresh = passwords.hashed(password) if stored and passwords.is_outdated(stored) else None
+        with self.database.write() as session:
+            row = users.find(session, name)
+            if row is None or row.disabled_at is not None or row.password_hash != stored:
+                raise NotAuthenticated(_WRONG)  # it has changed meanwhile
+            if fresh is not None:
+                row.password_hash = fresh
+            _uncount(session, counted)
+            row.last_login_at = now
+            logins.forget(session, now - FORGOTTEN_AFTER)
+            login = LoginRow(
+                user=row, address=address, began_at=now, last_used_at=now, expires_at=expires_at(now, now)
+            )
+            session.add(login)
+            session.flush()
+            return self._granted(session, login, now)
+
+    def go_on(self, token: str, now: datetime) -> Granted:
+        """Take a refresh token for the next one; one that comes twice ends the login."""
+        with self.database.write() as session:
+            found = logins.refresh_token(session, token)
+            login = found.login if found is not None else None
+            if found is None or login is None or not _is_open(login, now):
+                raise NotAuthenticated(_OVER)
+            if found.used_at is None:
+                found.used_at = now
+                login.last_used_at = now
+                login.expires_at = expires_at(login.began_at, now)
+                return self._granted(session, login, now)
+            login.ended_at, login.end = now, LoginEnd.REUSED
+        raise NotAuthenticated(f"{_OVER} (its refresh token was used before)")
+
+    def change_password(
+        self, visitor: Visitor, current: str, new: str, address: str, now: datetime
+    ) -> None:
+        """Set somebody's own password, who must know the one before."""
+        with self.database.read() as session:
+            row = users.get(session, visitor.user_id or 0)
+            name, stored = row.name, row.password_hash
+        check_password(new, name)
+        counted = self._count(name, address, now)
+        if not passwords.matches(stored, current):
+            raise NotAuthenticated("the current password is wrong")
+        if current == new:
+            raise NotAuthenticated("the new password is the current one: take another")
+        hashed = passwords.hashed(new)
+        with self.database.write() as session:
+            row = users.by_name(session, name)
+            if row.password_hash != stored:
+                raise NotAuthenticated("the password was changed meanwhile: log in again")
+            user.keep_password(session, row, hashed, visitor.login_id or 0, now)
+            _uncount(session, counted)
+
+    def log_out(self, visitor: Visitor, now: datetime) -> None:
+        """End a login."""
+        with self.database.write() as session:
+            login = logins.get(session, visitor.login_id or 0)
+            if login is not None and login.ended_at is None:
+                login.ended_at, login.end = now, LoginEnd.LOGGED_OUT
+
+    def visitor(self, token: str, now: datetime) -> Visitor:
+        """Return whose token it is, an access token or an API token, and what they may do now."""
+        if token.startswith(tokens.PREFIX):
+            return self._machine(token, now)
+        with self.database.read() as session:
+            bearer = access_tokens.read(token, lambda key: self._key(session, key), now)
+            login = logins.get(session, bearer.login_id)
+            if login is None or login.user_id != bearer.user_id or not _is_open(login, now):
+                raise NotAuthenticated(_OVER)
+            return _person(login)
+
+    def _machine(self, token: str, now: datetime) -> Visitor:
+        with self.database.read() as session:
+            row = tokens.check(session, token, now)
+            found = Visitor(row.name, _rights(row), row.user_id)
+            number, stale = row.id, row.last_used_at is None or now - row.last_used_at >= _USE
+        if stale:
+            self._note_use(number, now)
+        return found
+
+    def _note_use(self, token_id: int, now: datetime) -> None:
+        try:
+            with self.database.write() as session:
+                tokens.get(session, token_id).last_used_at = now
+        except DatabaseNotWritable:  # reading goes on while nothing can be written
+            return
+
+    def _count(self, name: str, address: str, now: datetime) -> list[tuple[Guessing, str]]:
+        """Count a try for the account and for the address; refuse it where there were too many."""
+        whose = [(Guessing.ACCOUNT, name[:_NAME_LIMIT]), (Guessing.ADDRESS, _site(address))]
+        with self.database.write() as session:
+            for kind, who in whose:
+                row = guesses.get(session, kind, who)
+                until = blocked_until(kind, row.failures, row.last_at) if row else now
+                if until > now:
+                    seconds = int((until - now).total_seconds()) + 1
+                    raise TooManyAttempts(f"too many wrong passwords: try again in {seconds} s", seconds)
+            for kind, who in whose:
+                guesses.count(session, kind, who, now)
+        return whose
+
+    def _granted(self, session: Session, login: LoginRow, now: datetime) -> Granted:
+        signing = self._signing_key(session, now)
+        key = self.custodian.open(signing.sealed_secret, _place(signing))
+        refresh = tokens.fresh()
+        logins.add_refresh_token(session, login, refresh, now)
+        bearer = Bearer(login.user_id, login.id)
+        access = access_tokens.sign(bearer, signing.key, key, now)
+        return Granted(access, refresh, login.user.password_is_one_time)
+
+    def _signing_key(self, session: Session, now: datetime) -> SigningKeyRow:
+        """Return the key that signs; now and then a new one takes over, and old ones are forgotten."""
+        newest = signing_keys.newest(session)
+        if newest is not None and not key_is_due(newest.created_at, now):
+            return newest
+        if newest is not None:
+            newest.replaced_at = now
+        for row in signing_keys.older(session):
+            if row.replaced_at is not None and key_is_over(row.replaced_at, now):
+                session.delete(row)
+        made = signing_keys.add(session, now)
+        made.sealed_secret = self.custodian.seal(access_tokens.make_key(), _place(made))
+        return made
+
+    def _key(self, session: Session, name: str) -> bytes | None:
+        row = signing_keys.by_key(session, name)
+        return self.custodian.open(row.sealed_secret, _place(row)) if row else None
+
+
+def _person(login: LoginRow) -> Visitor:
+    row = login.user
+    rights = frozenset({Right.OWN}) if row.password_is_one_time else RIGHTS[row.role]
+    return Visitor(row.name, rights, row.id, login.id, row.password_is_one_time)
+
+
+def _rights(row: TokenRow) -> frozenset[Right]:
+    """What a token may do: what it was given, as far as its owner still has it."""
+    given = frozenset(Right(scope) for scope in row.scopes)
+    if row.user is None:
+        return given
+    if row.user.disabled_at is not None:
+        raise NotAuthenticated("the owner of this token is shut out")
+    return given & RIGHTS[row.user.role]
+
+
+def _is_open(login: LoginRow, now: datetime) -> bool:
+    return login.ended_at is None and login.expires_at > now and _is_welcome(login.user)
+
+
+def _is_welcome(row: UserRow) -> bool:
+    return row.disabled_at is None
+
+
+def _site(address: str) -> str:
+    """Return what is counted of an address: of IPv6 the network, in which each host has many."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:_NAME_LIMIT]
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    if mapped is not None or isinstance(found, ipaddress.IPv4Address):
+        return str(mapped or found)
+    return str(ipaddress.ip_network((int(found), _IPV6_SITE), strict=False))
+
+
+def _uncount(session: Session, counted: list[tuple[Guessing, str]]) -> None:
+    """Take back the try that was right; those before it count for the address still."""
+    for kind, who in counted:
+        guesses.uncount(session, kind, who, wholly=kind is Guessing.ACCOUNT)
+
+
+def _place(row: SigningKeyRow) -> Place:
+    return Place("signing_key", row.id, "sealed_secret")
