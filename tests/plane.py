@@ -159,7 +159,7 @@ class ControlPlane:
     def token(self) -> str:
         """An API token of our own, made at the first need."""
         if self._token is None:
-            self._token = self.cli("token", "create", "--name", "tests").split()[-1]
+            self._token = self.cli("token", "create", "--name", "tests", "--role", "admin").split()[-1]
         return self._token
 
     def certificates(self) -> list[dict[str, Any]]:

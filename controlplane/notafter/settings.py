@@ -44,6 +44,11 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="The address that the API listens at.")
     port: Annotated[int, Field(ge=1, le=65535)] = Field(default=8443, description="Its port.")
+    trusted_proxies: str = Field(
+        default="127.0.0.1,::1",
+        description="Whose word on where a request comes from is taken (X-Forwarded-For): addresses and"
+        " networks with commas between them; empty: nobody's.",
+    )
     api_url: str | None = Field(
         default=None,
         description="Where runs reach the API; without it the address and port above.",
@@ -79,6 +84,7 @@ class Settings(BaseSettings):
     def _no_nonsense(self) -> Self:
         if self.kek is not None and self.kek.get_secret_value().strip().lower() in _PLACEHOLDERS:
             raise ValueError("NOTAFTER_KEK is a placeholder: make a key, or leave it out")
+        _check_networks(self.trusted_proxies)
         if not is_loopback(self.host) and self.api_url is None:
             raise ValueError(
                 f"NOTAFTER_HOST is {self.host}, which others can reach: set NOTAFTER_API_URL"
@@ -134,6 +140,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _check_networks(text: str) -> None:
+    for one in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            ipaddress.ip_network(one, strict=False)
+        except ValueError as error:
+            raise ValueError(f"NOTAFTER_TRUSTED_PROXIES: {one!r} is no address or network") from error
 
 
 def _complaint(error: dict[str, object]) -> str:

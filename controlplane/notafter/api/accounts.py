@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import Field, SecretStr
 
-from notafter.api.schema import Input, Output
-from notafter.api.service import Caller, ServiceDep
+from notafter.api.schema import V1, Input, Output
+from notafter.api.service import ServiceDep
 from notafter.domain.budget import Key
 from notafter.lifecycle import account, ordering
 from notafter.lifecycle.account import ExternalAccount, external_account
@@ -16,7 +16,7 @@ from notafter.store import accounts
 from notafter.store.database import Session
 from notafter.store.tables import AccountRow, CredentialRow
 
-router = APIRouter(tags=["accounts"])
+router = APIRouter(prefix=V1, tags=["accounts"])
 
 _LIMITS = {
     "orders_per_3_hours": Key.ACCOUNT,
@@ -104,14 +104,14 @@ class Credential(Output):
 
 
 @router.get("/accounts")
-def list_accounts(desk: ServiceDep, _: Caller) -> list[Account]:
+def list_accounts(desk: ServiceDep) -> list[Account]:
     """List the CA accounts."""
     with desk.database.read() as session:
         return [_account(session, row) for row in accounts.everyone(session)]
 
 
 @router.post("/accounts", status_code=HTTPStatus.CREATED)
-def create_account(desk: ServiceDep, _: Caller, wish: AccountWish) -> Account:
+def create_account(desk: ServiceDep, wish: AccountWish) -> Account:
     """Make a CA account; its directory is asked first."""
     row = account.create_account(
         desk.database,
@@ -129,21 +129,21 @@ def create_account(desk: ServiceDep, _: Caller, wish: AccountWish) -> Account:
 
 
 @router.put("/accounts/{name}/limits")
-def set_limits(desk: ServiceDep, _: Caller, name: str, wish: LimitsWish) -> Account:
+def set_limits(desk: ServiceDep, name: str, wish: LimitsWish) -> Account:
     """Set the limits that an account keeps, all of them anew."""
     with desk.database.write() as session:
         return _account(session, account.set_limits(session, name, wish.wishes()))
 
 
 @router.get("/dns-credentials")
-def list_credentials(desk: ServiceDep, _: Caller) -> list[Credential]:
+def list_credentials(desk: ServiceDep) -> list[Credential]:
     """List the DNS credentials."""
     with desk.database.read() as session:
         return [_credential(row) for row in accounts.credentials(session)]
 
 
 @router.post("/dns-credentials", status_code=HTTPStatus.CREATED)
-def create_credential(desk: ServiceDep, _: Caller, wish: CredentialWish) -> Credential:
+def create_credential(desk: ServiceDep, wish: CredentialWish) -> Credential:
     """Keep a DNS provider's variables under seal."""
     variables = {name: value.get_secret_value() for name, value in wish.variables.items()}
     row = account.create_credential(

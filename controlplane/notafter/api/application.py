@@ -1,26 +1,50 @@
 """Puts the routes together."""
 
-from fastapi import APIRouter, FastAPI
+from fastapi import Depends
 
 from notafter import __version__
-from notafter.api import accounts, bundles, certificates, findings, health, jobs, problems, runs, servers
+from notafter.api import (
+    accounts,
+    auth,
+    bundles,
+    certificates,
+    findings,
+    health,
+    jobs,
+    problems,
+    rights,
+    runs,
+    servers,
+    tokens,
+    users,
+)
+from notafter.api.document import Application
 from notafter.api.limits import BodyLimit
-from notafter.api.service import Service
+from notafter.api.service import Service, guard
+
+NOUNS = (health, servers, certificates, findings, jobs, runs, accounts, bundles, auth, tokens, users)
 
 
-def create(service: Service) -> FastAPI:
-    """Return the application; everything but health is behind a token."""
-    app = FastAPI(
+def create(service: Service) -> Application:
+    """Return the application; before every operation stands the guard (service.py, rights.py)."""
+    app = assemble()
+    app.state.service = service
+    return app
+
+
+def assemble() -> Application:
+    """Return the application with nothing behind it, as the document describes it."""
+    app = Application(
         title="notafter",
         version=__version__,
         description="Automated TLS certificate life-cycle for server fleets.",
+        docs_url=None,  # its pages load programs from elsewhere
+        redoc_url=None,
+        dependencies=[Depends(guard)],
     )
-    app.state.service = service
     app.add_middleware(BodyLimit)
     problems.install(app)
-    app.include_router(health.router)
-    v1 = APIRouter(prefix="/api/v1")
-    for noun in (servers, certificates, findings, jobs, runs, accounts, bundles):
-        v1.include_router(noun.router)
-    app.include_router(v1)
+    for noun in NOUNS:
+        app.include_router(noun.router)
+    rights.check(route for noun in NOUNS for route in noun.router.routes)
     return app

@@ -4,17 +4,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from notafter.api.schema import Id, Output
+from notafter.api.schema import V1, Id, Output
 from notafter.api.service import Bearer, ServiceDep
 from notafter.domain.errors import NotAuthenticated
 from notafter.lifecycle import handout
 from notafter.store.database import Session
 from notafter.store.tables import JobRow
 
-router = APIRouter(prefix="/jobs/{job_id}", tags=["runs"])
+router = APIRouter(prefix=V1 + "/jobs/{job_id}", tags=["runs"])
 
 
-class Account(Output):
+class Signer(Output):
     """The ACME account that signs."""
 
     private_key: str
@@ -25,7 +25,7 @@ class Account(Output):
 class Credentials(Output):
     """What the signing task needs."""
 
-    account: Account
+    account: Signer
     dns_variables: dict[str, str]
 
 
@@ -52,7 +52,7 @@ def credentials(
         job = _opened(session, bearer, job_id)
         found = handout.credentials(session, desk.custodian, job, certificate)
     return Credentials(
-        account=Account(
+        account=Signer(
             private_key=found.private_key,
             url=found.account_url,
             eab_hmac_key=found.eab_hmac_key,

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from notafter.api.jobs import JobShort, short
-from notafter.api.schema import After, Id, Input, Limit, Output, Page
+from notafter.api.schema import V1, After, Id, Input, Limit, Output, Page
 from notafter.api.service import Caller, ServiceDep
 from notafter.domain.certificate import Challenge, ChallengeType, Health, HttpMode, KeyType, health
 from notafter.domain.deployment import Sync, sync, why_deploy
@@ -23,7 +23,7 @@ from notafter.store import certificates, deployments, versions
 from notafter.store.database import Session
 from notafter.store.tables import CertificateRow, DeploymentRow, RevocationRow, VersionRow
 
-router = APIRouter(prefix="/certificates", tags=["certificates"])
+router = APIRouter(prefix=f"{V1}/certificates", tags=["certificates"])
 
 _LONGEST_LIFE = 10 * 366 * 86400
 
@@ -207,7 +207,7 @@ class Revocation(Output):
 
 
 @router.get("")
-def page(desk: ServiceDep, _: Caller, after: After = 0, limit: Limit = 50) -> Page[CertificateShort]:
+def page(desk: ServiceDep, after: After = 0, limit: Limit = 50) -> Page[CertificateShort]:
     """List the certificates."""
     now = desk.clock()
     with desk.database.read() as session:
@@ -218,7 +218,7 @@ def page(desk: ServiceDep, _: Caller, after: After = 0, limit: Limit = 50) -> Pa
 
 
 @router.post("/revoked")
-def revoked(desk: ServiceDep, _: Caller, wish: RevokedWish) -> Incident:
+def revoked(desk: ServiceDep, wish: RevokedWish) -> Incident:
     """Tell of certificates that their CA has revoked by itself: what serves of them is renewed first."""
     with desk.database.write() as session:
         found = incident.revoked(session, incident.parse("\n".join(wish.marks)), desk.clock())
@@ -227,14 +227,14 @@ def revoked(desk: ServiceDep, _: Caller, wish: RevokedWish) -> Incident:
 
 
 @router.get("/{certificate_id}")
-def detail(desk: ServiceDep, _: Caller, certificate_id: Id) -> Certificate:
+def detail(desk: ServiceDep, certificate_id: Id) -> Certificate:
     """Show one certificate, its versions and where it serves."""
     with desk.database.read() as session:
         return _detail(session, certificates.get(session, certificate_id), desk.clock())
 
 
 @router.post("/{certificate_id}/adopt")
-def adopt_one(desk: ServiceDep, _: Caller, certificate_id: Id, wish: AdoptWish) -> Certificate:
+def adopt_one(desk: ServiceDep, certificate_id: Id, wish: AdoptWish) -> Certificate:
     """Adopt a certificate: from here on it renews by itself."""
     now = desk.clock()
     with desk.database.write() as session:

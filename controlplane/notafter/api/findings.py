@@ -5,14 +5,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from notafter.api.schema import After, Limit, Output
-from notafter.api.service import Caller, ServiceDep
+from notafter.api.schema import V1, After, Limit, Output
+from notafter.api.service import ServiceDep
 from notafter.domain.finding import Finding as Found
 from notafter.domain.finding import Kind, Level
 from notafter.lifecycle import findings
 from notafter.lifecycle.findings import Wanted
 
-router = APIRouter(prefix="/findings", tags=["findings"])
+router = APIRouter(prefix=f"{V1}/findings", tags=["findings"])
 
 Text = Annotated[str | None, Query(min_length=1, max_length=500)]
 
@@ -52,7 +52,6 @@ class Findings(Output):
 @router.get("")
 def page(  # noqa: PLR0913, PLR0917 -- one parameter a filter
     desk: ServiceDep,
-    _: Caller,
     server: Text = None,
     kind: Kind | None = None,
     level: Level | None = None,

@@ -4,13 +4,13 @@ from datetime import datetime
 
 from fastapi import APIRouter
 
-from notafter.api.schema import After, Before, Id, Limit, Output, Page
-from notafter.api.service import Caller, ServiceDep
+from notafter.api.schema import V1, After, Before, Id, Limit, Output, Page
+from notafter.api.service import ServiceDep
 from notafter.domain.job import ItemState, JobKind, JobState, Subject
 from notafter.store import jobs, lines
 from notafter.store.tables import ItemRow, JobRow
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix=f"{V1}/jobs", tags=["jobs"])
 
 
 class JobShort(Output):
@@ -62,7 +62,7 @@ class Line(Output):
 
 
 @router.get("")
-def page(desk: ServiceDep, _: Caller, before: Before = None, limit: Limit = 50) -> Page[JobShort]:
+def page(desk: ServiceDep, before: Before = None, limit: Limit = 50) -> Page[JobShort]:
     """List the jobs, the newest first."""
     with desk.database.read() as session:
         rows = jobs.page(session, before, limit + 1)
@@ -71,7 +71,7 @@ def page(desk: ServiceDep, _: Caller, before: Before = None, limit: Limit = 50) 
 
 
 @router.get("/{job_id}")
-def detail(desk: ServiceDep, _: Caller, job_id: Id) -> Job:
+def detail(desk: ServiceDep, job_id: Id) -> Job:
     """Show one job."""
     with desk.database.read() as session:
         row = jobs.get(session, job_id)
@@ -79,7 +79,7 @@ def detail(desk: ServiceDep, _: Caller, job_id: Id) -> Job:
 
 
 @router.get("/{job_id}/lines")
-def log(desk: ServiceDep, _: Caller, job_id: Id, after: After = 0, limit: Limit = 200) -> Page[Line]:
+def log(desk: ServiceDep, job_id: Id, after: After = 0, limit: Limit = 200) -> Page[Line]:
     """Show a job's log."""
     with desk.database.read() as session:
         jobs.get(session, job_id)

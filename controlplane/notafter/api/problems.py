@@ -19,6 +19,8 @@ STATUS: Mapping[type[errors.NotafterError], HTTPStatus] = {
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.NotAuthenticated: HTTPStatus.UNAUTHORIZED,
+    errors.NotAllowed: HTTPStatus.FORBIDDEN,
+    errors.TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,
     errors.CaError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NotafterError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -52,7 +54,10 @@ def install(app: FastAPI) -> None:
 
 def _named(_request: Request, error: Exception) -> JSONResponse:
     kind = next(kind for kind in type(error).__mro__ if kind in STATUS)
-    return answer(STATUS[kind], _code(type(error).__name__), str(error))
+    said = answer(STATUS[kind], _code(type(error).__name__), str(error))
+    if isinstance(error, errors.TooManyAttempts):
+        said.headers["Retry-After"] = str(error.seconds)
+    return said
 
 
 def _invalid(_request: Request, error: Exception) -> JSONResponse:

@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter
 from pydantic import Field
 
-from notafter.api.schema import Input, Output
+from notafter.api.schema import V1, Input, Output
 from notafter.api.service import Caller, ServiceDep
 from notafter.lifecycle.record.report import Told, report
 from notafter.runner import events
 
-router = APIRouter(prefix="/runs", tags=["runs"])
+router = APIRouter(prefix=f"{V1}/runs", tags=["runs"])
 
 Module = Literal[
     "notafter.tls.acme_sh_certificate",

@@ -5,6 +5,9 @@ from typing import Annotated, Generic, TypeVar
 from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict
 
+#: Where all nouns are; what a client relies on changes only under another one.
+V1 = "/api/v1"
+
 T = TypeVar("T")
 
 

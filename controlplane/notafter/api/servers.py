@@ -8,14 +8,14 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from notafter.api.jobs import JobShort, short
-from notafter.api.schema import After, Input, Limit, Output, Page
+from notafter.api.schema import V1, After, Input, Limit, Output, Page
 from notafter.api.service import Caller, ServiceDep
 from notafter.domain.server import presence
 from notafter.lifecycle import request
 from notafter.store import servers
 from notafter.store.tables import ServerRow
 
-router = APIRouter(tags=["servers"])
+router = APIRouter(prefix=V1, tags=["servers"])
 
 
 class ServerShort(Output):
@@ -51,7 +51,7 @@ class ScanWish(Input):
 
 
 @router.get("/servers")
-def page(desk: ServiceDep, _: Caller, after: After = 0, limit: Limit = 50) -> Page[ServerShort]:
+def page(desk: ServiceDep, after: After = 0, limit: Limit = 50) -> Page[ServerShort]:
     """List the servers."""
     with desk.database.read() as session:
         rows = servers.page(session, after, limit + 1)
@@ -60,7 +60,7 @@ def page(desk: ServiceDep, _: Caller, after: After = 0, limit: Limit = 50) -> Pa
 
 
 @router.get("/servers/{name}")
-def detail(desk: ServiceDep, _: Caller, name: str) -> Server:
+def detail(desk: ServiceDep, name: str) -> Server:
     """Show one server."""
     with desk.database.read() as session:
         row = servers.by_name(session, name)

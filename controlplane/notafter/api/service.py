@@ -3,17 +3,26 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from notafter.api import rights
+from notafter.api.rights import Door
+from notafter.api.schema import V1
 from notafter.custody.custodian import Custodian
-from notafter.domain.errors import NotAuthenticated
-from notafter.store import tokens
+from notafter.domain.errors import NotAllowed, NotAuthenticated
+from notafter.domain.user import Right
+from notafter.lifecycle.login import Office, Visitor
 from notafter.store.database import Database
 
-_bearer = HTTPBearer(auto_error=False, description="An API token: `notafter token create`")
+_bearer = HTTPBearer(
+    auto_error=False,
+    description="An access token of `/api/v1/auth/login`, or an API token: `notafter token create`",
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,11 @@ class Service:
     custodian: Custodian
     clock: Callable[[], datetime]
     wake: Callable[[], None]
+
+    @cached_property
+    def office(self) -> Office:
+        """Where people and their tokens are let in."""
+        return Office(self.database, self.custodian)
 
 
 def service(request: Request) -> Service:
@@ -38,12 +52,50 @@ ServiceDep = Annotated[Service, Depends(service)]
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-def caller(desk: ServiceDep, bearer: Bearer) -> str:
-    """Return who calls, by the name of the token."""
+def guard(request: Request, desk: ServiceDep, bearer: Bearer) -> Visitor | None:
+    """Let in who may use this operation, before anything else of the request is looked at.
+
+    Stands before every route. A job's token is looked at where it is known whose job it is (bundles.py).
+    """
+    route = request.scope["route"]
+    need = rights.needed(request.method, route.path) if isinstance(route, APIRoute) else None
+    if isinstance(need, Door):
+        return None
     if bearer is None:
         raise NotAuthenticated("a token is needed: Authorization: Bearer …")
-    with desk.database.read() as session:
-        return tokens.check(session, bearer.credentials, desk.clock()).name
+    found = desk.office.visitor(bearer.credentials, desk.clock())
+    if need not in found.rights:
+        raise NotAllowed(_refusal(found, need))
+    return found
+
+
+def _refusal(found: Visitor, need: Right | None) -> str:
+    if found.must_change_password:
+        return f"this password was given by somebody else: set your own first, with PUT {V1}/auth/password"
+    return f"{found.name} has no right to this: it needs '{need}'"
+
+
+def visitor(found: Annotated[Visitor | None, Depends(guard)]) -> Visitor:
+    """Return who asks, where somebody must have come in."""
+    if found is None:
+        raise NotAuthenticated("a token is needed: Authorization: Bearer …")
+    return found
+
+
+VisitorDep = Annotated[Visitor, Depends(visitor)]
+
+
+def caller(found: VisitorDep) -> str:
+    """Return the name of who asks, as it is put on record."""
+    return found.name
 
 
 Caller = Annotated[str, Depends(caller)]
+
+
+def address(request: Request) -> str:
+    """Return where a request comes from, as far as it is known."""
+    return request.client.host if request.client else "unknown"
+
+
+Address = Annotated[str, Depends(address)]

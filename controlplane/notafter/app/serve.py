@@ -15,7 +15,7 @@ from notafter.api import application
 from notafter.api.service import Service
 from notafter.app.rooms import Rooms, clock, rooms
 from notafter.domain.errors import RunnerError, SettingsError
-from notafter.lifecycle import recovery, scheduler
+from notafter.lifecycle import recovery, scheduler, user
 from notafter.lifecycle.work import Worker
 from notafter.runner import run
 from notafter.runner.run import Workshop
@@ -32,8 +32,18 @@ def serve(settings: Settings) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold keys
     with _listening(settings) as sock, rooms(settings) as opened:
         _check_project(opened.workshop)
+        _greet(opened)
         recovery.recover(opened.database, opened.workshop, frozenset(), clock())
         _Process(opened, sock).run()
+
+
+def _greet(opened: Rooms) -> None:
+    """Make the first admin, whose password is said this once: on standard output, never in the log."""
+    password = user.first_admin(opened.database, clock())
+    if password is None:
+        return
+    told = f"first start: log in as {user.FIRST!r} with {password.text} and set a password of your own"
+    print(f"notafter: {told}", flush=True)  # noqa: T201 -- shown once, to who starts it
 
 
 class _Process:
@@ -53,6 +63,8 @@ class _Process:
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=5,
+            proxy_headers=True,
+            forwarded_allow_ips=opened.settings.trusted_proxies,
         )
         self.server = uvicorn.Server(config)
 

@@ -6,8 +6,8 @@ import typer
 
 from notafter import __version__, logs, settings
 from notafter.app.rooms import database
-from notafter.cli import findings, lists, means, wishes
-from notafter.cli.answer import say
+from notafter.cli import findings, lists, means, people, wishes
+from notafter.cli.answer import as_text, say
 from notafter.domain.errors import NotafterError
 
 cli = typer.Typer(
@@ -19,7 +19,8 @@ cli = typer.Typer(
 cli.add_typer(findings.cli)
 cli.add_typer(wishes.cli)
 cli.add_typer(lists.cli)
-cli.add_typer(means.token_cli, name="token")
+cli.add_typer(people.user_cli, name="user")
+cli.add_typer(people.token_cli, name="token")
 cli.add_typer(means.account_cli, name="account")
 cli.add_typer(means.dns_cli, name="dns")
 
@@ -38,6 +39,14 @@ def serve() -> None:
 def migrate() -> None:
     """Bring the database up to this program's schema."""
     say(f"the database is at revision {database(settings.load()).migrate()}")
+
+
+@cli.command()
+def openapi() -> None:
+    """Print the OpenAPI document of the API."""
+    from notafter.api.application import assemble  # noqa: PLC0415 -- half a second no other command needs
+
+    as_text(assemble().openapi())
 
 
 @cli.command()

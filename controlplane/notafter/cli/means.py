@@ -1,7 +1,6 @@
-"""Commands that make the means: API tokens, CA accounts, DNS credentials. No secret is an argument."""
+"""Commands that make the means: CA accounts, DNS credentials. No secret is an argument."""
 
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -13,27 +12,13 @@ from notafter.cli.files import private_text, text_of
 from notafter.domain.budget import Key
 from notafter.domain.errors import InvalidInput
 from notafter.lifecycle import account, ordering
-from notafter.store import accounts, tokens
+from notafter.store import accounts
 
-token_cli = typer.Typer(no_args_is_help=True, help="Tokens of the API.")
 account_cli = typer.Typer(no_args_is_help=True, help="Accounts at certificate authorities.")
 dns_cli = typer.Typer(no_args_is_help=True, help="Credentials of DNS providers.")
 
 _MOST = 1_000_000
 _COUNTS = "A number, `none`, or `default`: as its CA has published it."
-
-
-@token_cli.command("create")
-def create_token(
-    name: Annotated[str, typer.Option(help="Whose token it is.")],
-    days: Annotated[int | None, typer.Option(min=1, help="When it ends; else never.")] = None,
-) -> None:
-    """Make a token of the API; it is shown once."""
-    token, now = tokens.fresh(), clock()
-    expires_at = now + timedelta(days=days) if days else None
-    with rooms() as opened, opened.database.write() as session:
-        tokens.add(session, name, token, now, expires_at)
-    print(token)  # noqa: T201 -- shown once, for a person or a pipe
 
 
 @account_cli.command("create")

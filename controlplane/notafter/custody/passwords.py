@@ -1,5 +1,6 @@
 """Passwords: kept as Argon2id hashes (RFC 9106), made where it is meant to be slow."""
 
+import functools
 import secrets
 import threading
 
@@ -24,11 +25,13 @@ def hashed(password: str) -> str:
 
 def matches(stored: str | None, password: str) -> bool:
     """Compare a password with a stored hash; without one it takes as long, and is wrong."""
+    nobody = _nobody()
     with _turns:
         try:
-            return _hasher.verify(stored or _NOBODY, password) and stored is not None
+            _hasher.verify(stored or nobody, password)
         except (Argon2Error, InvalidHashError):
             return False
+    return stored is not None
 
 
 def is_outdated(stored: str) -> bool:
@@ -42,4 +45,7 @@ def one_time() -> str:
     return "-".join(groups)
 
 
-_NOBODY = _hasher.hash(secrets.token_urlsafe(32))
+@functools.cache
+def _nobody() -> str:
+    """Return a hash that no password has; the first look at any makes it, for whomever that is."""
+    return _hasher.hash(secrets.token_urlsafe(32))

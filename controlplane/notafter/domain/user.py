@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from zxcvbn import zxcvbn
-
 from notafter.domain.errors import InvalidInput, InvalidName
 
 
@@ -43,8 +41,9 @@ RIGHTS: Mapping[Role, frozenset[Right]] = {
 }
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
+_TOKEN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 #: Characters (NIST SP 800-63B-4 §3.1.1.2: at least 15 where nothing else proves who it is, 64 must do).
-_SHORTEST, _LONGEST = 15, 128
+_SHORTEST, LONGEST_PASSWORD = 15, 128
 #: Of zxcvbn: 3 is "safely unguessable" from 10^8 guesses on.
 _SCORE = 3
 _LOOKED_AT = 72
@@ -60,12 +59,24 @@ def user_name(text: str) -> str:
     return name
 
 
+def token_name(text: str) -> str:
+    """Return what a token is called."""
+    name = text.strip()
+    if not _TOKEN_NAME.fullmatch(name):
+        raise InvalidName(
+            f"{text[:64]!r} is no name of a token: up to 64 letters, digits, '.', '_', '@', '+' and '-' are"
+        )
+    return name
+
+
 def check_password(password: str, name: str) -> None:
     """Refuse a password that could be guessed, with what would make it better; it is never repeated."""
     if len(password) < _SHORTEST:
         raise InvalidInput(f"the password is too short: take at least {_SHORTEST} characters, some words do")
-    if len(password) > _LONGEST:
-        raise InvalidInput(f"the password is too long: {_LONGEST} characters are the most")
+    if len(password) > LONGEST_PASSWORD:
+        raise InvalidInput(f"the password is too long: {LONGEST_PASSWORD} characters are the most")
+    from zxcvbn import zxcvbn  # noqa: PLC0415 -- its word lists take a moment that few need
+
     found = zxcvbn(password[:_LOOKED_AT], user_inputs=[name, "notafter"])
     if found["score"] < _SCORE:
         hints = [found["feedback"]["warning"], *found["feedback"]["suggestions"]]
@@ -110,4 +121,5 @@ def blocked_until(kind: Guessing, failures: int, last_at: datetime) -> datetime:
     free, longest = _PATIENCE[kind]
     if failures < free:
         return last_at
-    return last_at + min(longest, _FIRST_WAIT * 2 ** min(failures - free, _DOUBLINGS))
+    doublings: int = min(failures - free, _DOUBLINGS)
+    return last_at + min(longest, _FIRST_WAIT * (1 << doublings))

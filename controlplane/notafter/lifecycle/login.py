@@ -7,7 +7,13 @@ from datetime import datetime, timedelta
 from notafter.custody import access_tokens, passwords
 from notafter.custody.access_tokens import Bearer
 from notafter.custody.custodian import Custodian, Place
-from notafter.domain.errors import DatabaseNotWritable, NotAuthenticated, TooManyAttempts
+from notafter.domain.errors import (
+    DatabaseNotWritable,
+    InvalidInput,
+    NotAllowed,
+    NotAuthenticated,
+    TooManyAttempts,
+)
 from notafter.domain.login import LoginEnd, expires_at, key_is_due, key_is_over
 from notafter.domain.user import FORGOTTEN_AFTER, RIGHTS, Guessing, Right, blocked_until, check_password
 from notafter.lifecycle import user
@@ -94,31 +100,31 @@ class Office:
             login.ended_at, login.end = now, LoginEnd.REUSED
         raise NotAuthenticated(f"{_OVER} (its refresh token was used before)")
 
-    def change_password(
-        self, visitor: Visitor, current: str, new: str, address: str, now: datetime
-    ) -> None:
+    def change_password(self, visitor: Visitor, current: str, new: str, address: str, now: datetime) -> None:
         """Set somebody's own password, who must know the one before."""
+        login_id = _login_of(visitor)
         with self.database.read() as session:
             row = users.get(session, visitor.user_id or 0)
             name, stored = row.name, row.password_hash
         check_password(new, name)
+        if current == new:
+            raise InvalidInput("the new password is the current one: take another")
         counted = self._count(name, address, now)
         if not passwords.matches(stored, current):
-            raise NotAuthenticated("the current password is wrong")
-        if current == new:
-            raise NotAuthenticated("the new password is the current one: take another")
+            raise InvalidInput("the current password is wrong")
         hashed = passwords.hashed(new)
         with self.database.write() as session:
             row = users.by_name(session, name)
             if row.password_hash != stored:
                 raise NotAuthenticated("the password was changed meanwhile: log in again")
-            user.keep_password(session, row, hashed, visitor.login_id or 0, now)
+            user.keep_password(session, row, hashed, login_id, now)
             _uncount(session, counted)
 
     def log_out(self, visitor: Visitor, now: datetime) -> None:
         """End a login."""
+        login_id = _login_of(visitor)
         with self.database.write() as session:
-            login = logins.get(session, visitor.login_id or 0)
+            login = logins.get(session, login_id)
             if login is not None and login.ended_at is None:
                 login.ended_at, login.end = now, LoginEnd.LOGGED_OUT
 
@@ -136,7 +142,7 @@ class Office:
     def _machine(self, token: str, now: datetime) -> Visitor:
         with self.database.read() as session:
             row = tokens.check(session, token, now)
-            found = Visitor(row.name, _rights(row), row.user_id)
+            found = Visitor(_called(row), _rights(row), row.user_id)
             number, stale = row.id, row.last_used_at is None or now - row.last_used_at >= _USE
         if stale:
             self._note_use(number, now)
@@ -191,10 +197,21 @@ class Office:
         return self.custodian.open(row.sealed_secret, _place(row)) if row else None
 
 
+def _login_of(visitor: Visitor) -> int:
+    if visitor.login_id is None:
+        raise NotAllowed("this is for who has logged in with a password; a token has none")
+    return visitor.login_id
+
+
 def _person(login: LoginRow) -> Visitor:
     row = login.user
     rights = frozenset({Right.OWN}) if row.password_is_one_time else RIGHTS[row.role]
     return Visitor(row.name, rights, row.id, login.id, row.password_is_one_time)
+
+
+def _called(row: TokenRow) -> str:
+    """Return who is on record for what a token did; no user can be called like a token of somebody."""
+    return f"{row.user.name}/{row.name}" if row.user else row.name
 
 
 def _rights(row: TokenRow) -> frozenset[Right]:

@@ -1,41 +1,57 @@
 """People come, change and go; who loses a right loses it at once."""
 
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from notafter.custody import passwords
 from notafter.domain.errors import Conflict
 from notafter.domain.login import LoginEnd
-from notafter.domain.user import Role, user_name
-from notafter.store import logins, users
+from notafter.domain.user import Guessing, Role, user_name
+from notafter.store import guesses, logins, tokens, users
 from notafter.store.database import Database, Session
 from notafter.store.tables import UserRow
 
 FIRST = "admin"
 
 
-def first_admin(database: Database, now: datetime) -> str | None:
-    """Make the first user where there is none; return the password, to be shown once."""
+@dataclass(frozen=True)
+class OneTime:
+    """A password to be shown once and changed at the first login, and what is stored of it."""
+
+    text: str = field(repr=False)
+    hash: str = field(repr=False)
+
+
+def new_password() -> OneTime:
+    """Return a password that somebody comes in with; it takes a moment: make it before a transaction."""
+    text = passwords.one_time()
+    return OneTime(text, passwords.hashed(text))
+
+
+def first_admin(database: Database, now: datetime) -> OneTime | None:
+    """Make the first user where there is none; return the password."""
     with database.read() as session:
         if users.are_there_any(session):
             return None
+    password = new_password()
     with database.write() as session:
         if users.are_there_any(session):
             return None
-        return create(session, FIRST, Role.ADMIN, "the first start", now)[1]
+        create(session, FIRST, Role.ADMIN, password, "the first start", now)
+        return password
 
 
-def create(
-    session: Session, name: str, role: Role, created_by: str, now: datetime
-) -> tuple[UserRow, str]:
-    """Make a user; return also the password, to be shown once and changed at the first login."""
+def create(  # noqa: PLR0913, PLR0917 -- all that a user is
+    session: Session, name: str, role: Role, password: OneTime, created_by: str, now: datetime
+) -> UserRow:
+    """Make a user."""
     checked = user_name(name)
     if users.find(session, checked) is not None:
         raise Conflict(f"there is a user {checked!r} already")
-    password = passwords.one_time()
     row = UserRow(
         name=checked,
         role=role,
-        password_hash=passwords.hashed(password),
+        password_hash=password.hash,
         password_is_one_time=True,
         password_changed_at=now,
         created_at=now,
@@ -43,28 +59,20 @@ def create(
     )
     session.add(row)
     session.flush()
-    return row, password
+    return row
 
 
-def reset_password(session: Session, row: UserRow, now: datetime) -> str:
-    """Give a user another password, to be shown once; all logins end."""
-    password = passwords.one_time()
-    _set_password(session, row, passwords.hashed(password), now, one_time=True)
-    return password
+def reset_password(session: Session, row: UserRow, password: OneTime, now: datetime) -> None:
+    """Give a user a password that somebody else knows; all logins end, and nobody waits any more."""
+    row.password_hash, row.password_is_one_time, row.password_changed_at = password.hash, True, now
+    logins.end_all(session, row.id, LoginEnd.PASSWORD_CHANGED, now)
+    guesses.uncount(session, Guessing.ACCOUNT, row.name, wholly=True)
 
 
 def keep_password(session: Session, row: UserRow, hashed: str, login_id: int, now: datetime) -> None:
-    """Put a user's own new password on record; all other logins end."""
-    _set_password(session, row, hashed, now, one_time=False, but=login_id)
-
-
-def _set_password(  # noqa: PLR0913 -- all that a password is
-    session: Session, row: UserRow, hashed: str, now: datetime, *, one_time: bool, but: int | None = None
-) -> None:
-    row.password_hash = hashed
-    row.password_is_one_time = one_time
-    row.password_changed_at = now
-    logins.end_all(session, row.id, LoginEnd.PASSWORD_CHANGED, now, but)
+    """Put a user's own new password on record; all logins but this one end."""
+    row.password_hash, row.password_is_one_time, row.password_changed_at = hashed, False, now
+    logins.end_all(session, row.id, LoginEnd.PASSWORD_CHANGED, now, but=login_id)
 
 
 def set_role(session: Session, row: UserRow, role: Role) -> None:
@@ -74,16 +82,22 @@ def set_role(session: Session, row: UserRow, role: Role) -> None:
     row.role = role
 
 
-def disable(session: Session, row: UserRow, now: datetime) -> None:
-    """Shut somebody out: their logins end, their tokens open nothing."""
+def set_disabled(session: Session, row: UserRow, now: datetime, *, disabled: bool) -> None:
+    """Shut somebody out, whose logins end and whose tokens open nothing, or let them in again."""
+    if not disabled:
+        row.disabled_at = None
+        return
     _require_another_admin(session, row)
     row.disabled_at = row.disabled_at or now
     logins.end_all(session, row.id, LoginEnd.DISABLED, now)
 
 
-def enable(row: UserRow) -> None:
-    """Let somebody in again."""
-    row.disabled_at = None
+def remove(session: Session, row: UserRow) -> None:
+    """Remove somebody with their logins and tokens."""
+    _require_another_admin(session, row)
+    logins.remove_all(session, row.id)
+    tokens.remove_all(session, row.id)
+    session.delete(row)
 
 
 def _require_another_admin(session: Session, row: UserRow) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 
 from notafter.domain.login import LoginEnd
 from notafter.store import tokens
@@ -25,9 +25,7 @@ def add_refresh_token(session: Session, login: LoginRow, token: str, now: dateti
     session.add(RefreshTokenRow(login_id=login.id, hash=tokens.digest(token), created_at=now))
 
 
-def end_all(
-    session: Session, user_id: int, end: LoginEnd, now: datetime, but: int | None = None
-) -> None:
+def end_all(session: Session, user_id: int, end: LoginEnd, now: datetime, but: int | None = None) -> None:
     """End the logins of a user, but for one."""
     session.execute(
         update(LoginRow)
@@ -36,8 +34,17 @@ def end_all(
     )
 
 
+def remove_all(session: Session, user_id: int) -> None:
+    """Remove the logins of a user, and all that they are gone on with."""
+    _remove(session, LoginRow.user_id == user_id)
+
+
 def forget(session: Session, before: datetime) -> None:
     """Forget the logins that ended, or ran out, before this."""
-    over = select(LoginRow.id).where((LoginRow.ended_at < before) | (LoginRow.expires_at < before))
+    _remove(session, (LoginRow.ended_at < before) | (LoginRow.expires_at < before))
+
+
+def _remove(session: Session, which: ColumnElement[bool]) -> None:
+    over = select(LoginRow.id).where(which)
     session.execute(delete(RefreshTokenRow).where(RefreshTokenRow.login_id.in_(over)))
-    session.execute(delete(LoginRow).where((LoginRow.ended_at < before) | (LoginRow.expires_at < before)))
+    session.execute(delete(LoginRow).where(which))

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from notafter.domain.errors import Conflict, NotAuthenticated, NotFound
 from notafter.domain.user import Right
@@ -74,7 +74,20 @@ def get(session: Session, token_id: int) -> TokenRow:
     return row
 
 
-def page(session: Session, owner_id: int | None, after: int, limit: int) -> list[TokenRow]:
+def by_name(session: Session, name: str) -> TokenRow:
+    """Return the token of this name."""
+    row = session.scalar(select(TokenRow).where(TokenRow.name == name))
+    if row is None:
+        raise NotFound(f"there is no token {name!r}")
+    return row
+
+
+def remove_all(session: Session, owner_id: int) -> None:
+    """Remove the tokens of a user."""
+    session.execute(delete(TokenRow).where(TokenRow.user_id == owner_id))
+
+
+def page(session: Session, after: int, limit: int, owner_id: int | None = None) -> list[TokenRow]:
     """Return some tokens by id, of one owner or of all."""
     query = select(TokenRow).where(TokenRow.id > after).order_by(TokenRow.id).limit(limit)
     if owner_id is not None:

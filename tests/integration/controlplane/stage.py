@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ from tests.factories import binding, scan_result
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from fastapi import FastAPI
     from notafter.domain.outcome import Outcome
     from notafter.store.jobs import Claim
 
@@ -83,6 +84,7 @@ class Stage:
         self.inventory = folder / "inventory.json"
         self.inventory.write_text(json.dumps({"servers": {"hosts": {host: {} for host in hosts}}}))
         self.ca = Authority()
+        self.ahead = timedelta(0)
         self.port = free_port()
         self.data = folder / "data"
         self.database = Database(f"sqlite:///{self.data / 'notafter.db'}")
@@ -101,10 +103,9 @@ class Stage:
             timeout=60,
         )
 
-    @staticmethod
-    def clock() -> datetime:
-        """The time."""
-        return datetime.now(UTC)
+    def clock(self) -> datetime:
+        """The time, or what a test has made of it."""
+        return datetime.now(UTC) + self.ahead
 
     def claim(self) -> Claim:
         """Take the oldest waiting job, as a worker does."""
@@ -168,13 +169,16 @@ class Stage:
         signing.prepare(self.desk, claim, self.clock())
         return claim
 
+    @property
+    def service(self) -> Service:
+        """What the API's routes see."""
+        return Service(self.database, self.custodian, self.clock, lambda: None)
+
     @contextmanager
-    def api(self) -> Iterator[str]:
-        """Serve the API from this process."""
-        service = Service(self.database, self.custodian, self.clock, lambda: None)
-        config = uvicorn.Config(
-            application.create(service), host="127.0.0.1", port=self.port, log_config=None
-        )
+    def api(self, app: FastAPI | None = None) -> Iterator[str]:
+        """Serve the API from this process, as it is or as a test has made it."""
+        served = app or application.create(self.service)
+        config = uvicorn.Config(served, host="127.0.0.1", port=self.port, log_config=None)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run)
         thread.start()

@@ -15,6 +15,7 @@ import pytest
 from notafter.domain.errors import DatabaseBusy, DatabaseFull
 from notafter.domain.job import ItemState
 from notafter.domain.outcome import FailureClass, IssueFailed
+from notafter.domain.user import Right
 from notafter.lifecycle import request
 from notafter.lifecycle.insist import Insistence
 from notafter.lifecycle.record import record
@@ -58,7 +59,7 @@ def test_k4_the_api_says_503_while_somebody_else_holds_the_database(impatient: S
     key = impatient.one_certificate()
     secret = tokens.fresh()
     with impatient.database.write() as session:
-        tokens.add(session, "test", secret, impatient.clock(), None)
+        tokens.add(session, "test", secret, impatient.clock(), None, tuple(Right))
     path = f"/api/v1/certificates/{key.removeprefix('crt-')}/renew"
     headers = {"Authorization": f"Bearer {secret}"}
     with impatient.api() as url, httpx.Client(base_url=url, headers=headers, timeout=60) as client:

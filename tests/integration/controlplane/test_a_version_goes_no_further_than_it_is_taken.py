@@ -12,6 +12,7 @@ from notafter.domain.deployment import DeployState, why_deploy
 from notafter.domain.job import ItemState, Subject
 from notafter.domain.outcome import Deployed, DeployResult, Issued
 from notafter.domain.rollout import WavePolicy
+from notafter.domain.user import Right
 from notafter.lifecycle import due, planning
 from notafter.lifecycle.due import Limits
 from notafter.store import certificates, deployments, items, requests, tokens
@@ -141,7 +142,7 @@ def test_the_plan_says_how_far_at_a_time_and_what_cannot_wait(stage: Stage) -> N
 def test_waves_are_terms_of_adoption_and_absurd_ones_are_refused(stage: Stage) -> None:
     stage.one_certificate("web1")
     with stage.database.write() as session:
-        tokens.add(session, "test", TOKEN, stage.clock(), None)
+        tokens.add(session, "test", TOKEN, stage.clock(), None, tuple(Right))
     wish: dict[str, Any] = {
         "account": "main",
         "challenge": "dns-01",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from notafter.domain.user import Right
 from notafter.lifecycle import account
 from notafter.store import accounts, certificates, tokens
 
@@ -27,7 +28,7 @@ LIMITS = "/api/v1/accounts/main/limits"
 @pytest.fixture
 def client(stage: Stage) -> Iterator[httpx.Client]:
     with stage.database.write() as session:
-        tokens.add(session, "test", TOKEN, stage.clock(), None)
+        tokens.add(session, "test", TOKEN, stage.clock(), None, tuple(Right))
     headers = {"Authorization": f"Bearer {TOKEN}"}
     with stage.api() as url, httpx.Client(base_url=url, headers=headers, trust_env=False) as made:
         yield made

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from notafter.api.limits import MOST_BYTES
+from notafter.domain.user import Right
 from notafter.store import jobs, tokens
 from notafter.store.jobs import Claim
 from sqlalchemy import text
@@ -20,7 +21,7 @@ OPEN = {"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/redoc", "/ope
 @pytest.fixture
 def client(stage: Stage) -> Iterator[httpx.Client]:
     with stage.database.write() as session:
-        tokens.add(session, "test", TOKEN, stage.clock(), None)
+        tokens.add(session, "test", TOKEN, stage.clock(), None, tuple(Right))
     headers = {"Authorization": f"Bearer {TOKEN}"}
     with stage.api() as url, httpx.Client(base_url=url, headers=headers, trust_env=False) as made:
         yield made
@@ -62,7 +63,7 @@ def test_a_wrong_token_opens_nothing(client: httpx.Client, token: str) -> None:
 def test_an_expired_token_opens_nothing(client: httpx.Client, stage: Stage) -> None:
     token = tokens.fresh()
     with stage.database.write() as session:
-        tokens.add(session, "old", token, stage.clock() - 2 * DAY, stage.clock() - DAY)
+        tokens.add(session, "old", token, stage.clock() - 2 * DAY, stage.clock() - DAY, tuple(Right))
     client.headers["Authorization"] = f"Bearer {token}"
     assert client.get("/api/v1/jobs").json()["detail"] == "this token has expired"
 

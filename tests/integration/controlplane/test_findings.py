@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from notafter.domain.finding import Kind
+from notafter.domain.user import Right
 from notafter.lifecycle import findings
 from notafter.lifecycle.findings import Wanted
 from notafter.store import certificates, tokens
@@ -28,7 +29,7 @@ FORMULAS = ("=cmd|'/C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", " =
 @pytest.fixture
 def client(stage: Stage) -> Iterator[httpx.Client]:
     with stage.database.write() as session:
-        tokens.add(session, "test", TOKEN, stage.clock(), None)
+        tokens.add(session, "test", TOKEN, stage.clock(), None, tuple(Right))
     headers = {"Authorization": f"Bearer {TOKEN}"}
     with stage.api() as url, httpx.Client(base_url=url, headers=headers, trust_env=False) as made:
         yield made

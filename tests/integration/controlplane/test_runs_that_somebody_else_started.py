@@ -9,6 +9,7 @@ import httpx
 import pytest
 from notafter.api.limits import MOST_BYTES
 from notafter.domain.job import JobKind, JobState
+from notafter.domain.user import Right
 from notafter.lifecycle import due
 from notafter.lifecycle.due import Limits
 from notafter.store import certificates, jobs, servers, tokens
@@ -36,7 +37,7 @@ RUN = "0123456789abcdef" * 2
 @pytest.fixture
 def client(stage: Stage) -> Iterator[httpx.Client]:
     with stage.database.write() as session:
-        tokens.add(session, "laptop", TOKEN, stage.clock(), None)
+        tokens.add(session, "laptop", TOKEN, stage.clock(), None, tuple(Right))
     headers = {"Authorization": f"Bearer {TOKEN}"}
     with stage.api() as url, httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30) as made:
         yield made
