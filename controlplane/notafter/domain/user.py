@@ -44,8 +44,8 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 _TOKEN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 #: Characters (NIST SP 800-63B-4 §3.1.1.2: at least 15 where nothing else proves who it is, 64 must do).
 _SHORTEST, LONGEST_PASSWORD = 15, 128
-#: Of zxcvbn: 3 is "safely unguessable" from 10^8 guesses on.
-_SCORE = 3
+#: Of zxcvbn: 4, the best, is for what takes more than 10^10 guesses.
+_SCORE = 4
 _LOOKED_AT = 72
 
 

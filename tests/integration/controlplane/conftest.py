@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
+from argon2 import PasswordHasher
+from notafter.custody import passwords
 
+from tests.integration.controlplane.people import People
 from tests.integration.controlplane.stage import Stage
 
 if TYPE_CHECKING:
@@ -28,3 +31,11 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     yield made
     made.database.close()
     shutil.rmtree(made.workshop.runtime, ignore_errors=True)
+
+
+@pytest.fixture
+def people(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[People]:
+    """The API of a control plane and whoever uses it; their passwords are hashed with little effort."""
+    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    with People(stage) as made:
+        yield made

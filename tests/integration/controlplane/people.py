@@ -6,8 +6,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 import httpx
+from notafter.custody import passwords
 from notafter.domain.user import Role
 from notafter.lifecycle import user
+from notafter.lifecycle.user import OneTime
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -52,12 +54,11 @@ class People:
 
     def somebody(self, name: str, role: Role = Role.VIEWER) -> httpx.Client:
         """Somebody who has set a password of their own, logged in."""
-        given = self.newcomer(name, role)
-        first = log_in(self.client(), name, given)
-        client = self.client(first["access_token"])
-        done = client.put("/api/v1/auth/password", json={"current": given, "new": PASSWORD})
-        assert done.status_code == 204, done.text
-        return client
+        with self.stage.database.write() as session:
+            password = OneTime(PASSWORD, passwords.hashed(PASSWORD))
+            row = user.create(session, name, role, password, "test", self.stage.clock())
+            row.password_is_one_time = False
+        return self.client(log_in(self.client(), name)["access_token"])
 
 
 def log_in(client: httpx.Client, name: str, password: str = PASSWORD) -> dict[str, str]:

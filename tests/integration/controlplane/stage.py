@@ -85,6 +85,7 @@ class Stage:
         self.inventory.write_text(json.dumps({"servers": {"hosts": {host: {} for host in hosts}}}))
         self.ca = Authority()
         self.ahead = timedelta(0)
+        self.stands_at: datetime | None = None
         self.port = free_port()
         self.data = folder / "data"
         self.database = Database(f"sqlite:///{self.data / 'notafter.db'}")
@@ -105,7 +106,7 @@ class Stage:
 
     def clock(self) -> datetime:
         """The time, or what a test has made of it."""
-        return datetime.now(UTC) + self.ahead
+        return (self.stands_at or datetime.now(UTC)) + self.ahead
 
     def claim(self) -> Claim:
         """Take the oldest waiting job, as a worker does."""

@@ -1,6 +1,7 @@
 """The command line: clear answers, exit codes, no secret as an argument."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from notafter.domain.user import Right
 from sqlalchemy import text
 
 from tests.factories import binding
@@ -137,6 +139,58 @@ def test_a_token_made_by_hand_opens_the_api_of_a_serving_process(stage: Stage) -
         assert process.wait(20) == 0
 
 
+def test_the_first_start_says_the_admins_password_once_and_only_to_who_starts_it(stage: Stage) -> None:
+    found = re.compile(r"log in as 'admin' with (\S+) and")
+    said_in = stage.folder / "serve.log"
+    with stage.serve():
+        first = wait_for(lambda: found.search(said_in.read_text()))
+    lines = [line for line in said_in.read_text().splitlines() if first[1] in line]
+    assert [line.startswith("notafter: first start") for line in lines] == [True], "it is not in the log"
+    said_in.unlink()
+    with stage.serve():
+        wait_for(lambda: '"serving"' in said_in.read_text())
+    assert first[1] not in said_in.read_text()
+    assert not found.search(said_in.read_text())
+
+
+def test_people_are_made_changed_and_removed_by_who_owns_the_machine(stage: Stage) -> None:
+    password = stage.command("user", "create", "Alice", "--role", "admin").stdout.strip()
+    assert re.fullmatch(r"([a-z2-9]{4}-){4}[a-z2-9]{4}", password)
+    assert stage.command("user", "create", "bob").returncode == 0
+    assert "there is a user 'bob' already" in said(stage.command("user", "create", "bob"))
+    assert "last admin" in said(stage.command("user", "role", "alice", "viewer"))
+    assert stage.command("user", "role", "bob", "admin").stdout == "bob is admin\n"
+    assert stage.command("user", "disable", "alice").stdout == "alice is shut out\n"
+    assert "last admin" in said(stage.command("user", "delete", "bob"))
+    rows = json.loads(stage.command("user", "list", "--json").stdout)
+    assert [(row["name"], row["role"], row["disabled"]) for row in rows] == [
+        ("alice", "admin", "yes"),
+        ("bob", "admin", "no"),
+    ]
+    assert stage.command("user", "enable", "alice").returncode == 0
+    again = stage.command("user", "reset-password", "alice").stdout.strip()
+    assert again != password
+    assert stage.command("user", "delete", "bob").stdout == "bob is gone\n"
+    assert "there is no user 'bob'" in said(stage.command("user", "enable", "bob"))
+
+
+def test_tokens_of_machines_may_what_an_operator_may_unless_more_or_less_is_said(stage: Stage) -> None:
+    made = stage.command("token", "create", "--name", "report", "--scope", "report", "--days", "30")
+    assert made.stdout.startswith("na_")
+    assert stage.command("token", "create", "--name", "ops").returncode == 0
+    assert stage.command("token", "create", "--name", "root", "--role", "admin").returncode == 0
+    rows = json.loads(stage.command("token", "list", "--json").stdout)
+    assert {row["name"]: row["scopes"] for row in rows} == {
+        "report": ["report"],
+        "ops": ["read", "own", "operate", "revoke", "report"],
+        "root": [right.value for right in Right],
+    }
+    assert made.stdout.strip() not in json.dumps(rows)
+    assert stage.command("token", "delete", "ops").returncode == 0
+    assert "there is no token 'ops'" in said(stage.command("token", "delete", "ops"))
+    assert "is no name of a token" in said(stage.command("token", "create", "--name", "a/b"))
+
+
 def test_help_names_every_command() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "notafter", "--help"],
@@ -145,5 +199,16 @@ def test_help_names_every_command() -> None:
         check=True,
         env={"PYTHONPATH": "controlplane"},
     )
-    for command in ("serve", "migrate", "tick", "scan", "adopt", "renew", "certificates", "token", "dns"):
+    for command in (
+        "serve",
+        "migrate",
+        "tick",
+        "scan",
+        "adopt",
+        "renew",
+        "certificates",
+        "token",
+        "dns",
+        "user",
+    ):
         assert command in done.stdout

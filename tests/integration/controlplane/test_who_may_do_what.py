@@ -14,8 +14,6 @@ from notafter.store import tokens, users
 from tests.integration.controlplane.people import PASSWORD, People, log_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.integration.controlplane.stage import Stage
 
 #: What each may do that those before may not; written down here once more, so that no change goes unseen.
@@ -83,12 +81,6 @@ SCOPES = {
     Right.ADMINISTER: {one for one in ADMIN if "/users" in one},
 }
 ROLES = {Role.VIEWER: VIEWER, Role.OPERATOR: OPERATOR, Role.ADMIN: ADMIN}
-
-
-@pytest.fixture
-def people(stage: Stage) -> Iterator[People]:
-    with People(stage) as made:
-        yield made
 
 
 def let_in(client: httpx.Client, *, but: frozenset[str] = frozenset()) -> set[str]:

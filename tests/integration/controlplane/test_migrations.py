@@ -1,0 +1,108 @@
+"""Databases of earlier versions come forward with all that is in them, or stay as they were."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from alembic import command
+from alembic.config import Config
+from notafter.domain.user import Right
+from notafter.store import tokens
+from notafter.store.database import Database
+from notafter.store.tables import TokenRow
+from sqlalchemy import event, select, text
+from sqlalchemy.orm import Session
+
+from tests.integration.controlplane.stage import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+TOKEN = "na_" + "1" * 43
+
+
+def bring_to(database: Database, revision: str) -> None:
+    """Migrate as far as a revision."""
+    config = Config()
+    config.set_main_option("script_location", "notafter.store:migrations")
+    with database._writer.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def at_0001(path: Path) -> Database:
+    """A database as the first version left it, with a token in it."""
+    database = Database(f"sqlite:///{path}")
+    bring_to(database, "0001")
+    with database.write() as session:
+        session.execute(
+            text(
+                "INSERT INTO token (name, hash, created_at) VALUES ('laptop', :hash, '2026-11-01 00:00:00')"
+            ),
+            {"hash": tokens.digest(TOKEN)},
+        )
+    return database
+
+
+def revision(database: Database) -> str:
+    with database.engine.connect() as connection:
+        return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
+
+
+def test_a_token_of_before_there_were_rights_may_what_it_could(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    at_0001(tmp_path / "data" / "notafter.db").close()
+    stage = Stage(tmp_path)
+    with stage.database.read() as session:
+        (row,) = session.scalars(select(TokenRow))
+        assert [Right(scope) for scope in row.scopes] == list(Right)
+        assert (row.user, row.last_used_at, row.expires_at) == (None, None, None)
+    with stage.api() as url:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        assert httpx.get(f"{url}/api/v1/users", headers=headers, trust_env=False).status_code == 200
+
+
+def breaking_at(number: int) -> Callable[..., None]:
+    """A listener that lets a machine die at the n-th statement."""
+    left = [number]
+
+    def listener(*_: object) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise RuntimeError("the power went")
+
+    return listener
+
+
+def test_k9_a_migration_that_breaks_off_at_any_statement_has_changed_nothing(tmp_path: Path) -> None:
+    database = at_0001(tmp_path / "db")
+    for number in range(200):
+        listener = breaking_at(number)
+        event.listen(database.engine, "before_cursor_execute", listener)
+        try:
+            database.migrate()
+        except RuntimeError:
+            event.remove(database.engine, "before_cursor_execute", listener)
+            assert revision(database) == "0001", number
+            with Session(database.engine) as session:
+                assert session.execute(text("SELECT name FROM token")).scalars().all() == ["laptop"]
+                columns = session.execute(text("SELECT name FROM pragma_table_info('token')")).scalars().all()
+                assert "scopes" not in columns, number
+        else:
+            event.remove(database.engine, "before_cursor_execute", listener)
+            break
+    assert number > 15, "many statements were tried"
+    assert revision(database) == database.migrate()
+    database.check()
+
+
+@pytest.mark.parametrize("start", ["0001", "0002"])
+def test_every_version_comes_to_the_newest(tmp_path: Path, start: str) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'db'}")
+    bring_to(database, start)
+    assert revision(database) == start
+    assert database.migrate() == revision(database)
+    database.check()
