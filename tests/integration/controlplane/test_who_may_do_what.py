@@ -190,7 +190,7 @@ def test_nobody_makes_themselves_more_than_they_are(stage: Stage, people: People
     assert client.get("/api/v1/auth/me").json()["rights"] == [r for r in Right if r in _held(role)]
 
 
-def _held(role: Role) -> set[str]:
+def _held(role: Role) -> set[Right]:
     held = {Right.READ, Right.OWN}
     return held if role is Role.VIEWER else held | {Right.OPERATE, Right.REVOKE, Right.REPORT}
 
