@@ -8,7 +8,8 @@ from fastapi import APIRouter
 from pydantic import Field, SecretStr
 
 from notafter.api.schema import V1, Input, Output
-from notafter.api.service import ServiceDep
+from notafter.api.service import ServiceDep, VisitorDep
+from notafter.domain.audit import Action
 from notafter.domain.budget import Key
 from notafter.lifecycle import account, ordering
 from notafter.lifecycle.account import ExternalAccount, external_account
@@ -111,10 +112,10 @@ def list_accounts(desk: ServiceDep) -> list[Account]:
 
 
 @router.post("/accounts", status_code=HTTPStatus.CREATED)
-def create_account(desk: ServiceDep, wish: AccountWish) -> Account:
+def create_account(desk: ServiceDep, who: VisitorDep, wish: AccountWish) -> Account:
     """Make a CA account; its directory is asked first."""
     row = account.create_account(
-        desk.database,
+        desk.recorded(who, Action.ACCOUNT_CREATED, wish.name, {"directory": wish.directory}),
         desk.custodian,
         wish.name,
         wish.directory,
@@ -129,9 +130,10 @@ def create_account(desk: ServiceDep, wish: AccountWish) -> Account:
 
 
 @router.put("/accounts/{name}/limits")
-def set_limits(desk: ServiceDep, name: str, wish: LimitsWish) -> Account:
+def set_limits(desk: ServiceDep, who: VisitorDep, name: str, wish: LimitsWish) -> Account:
     """Set the limits that an account keeps, all of them anew."""
-    with desk.database.write() as session:
+    said = {key.value: count for key, count in wish.wishes().items()}
+    with desk.change(who, Action.LIMITS_SET, name, said) as session:
         return _account(session, account.set_limits(session, name, wish.wishes()))
 
 
@@ -143,11 +145,11 @@ def list_credentials(desk: ServiceDep) -> list[Credential]:
 
 
 @router.post("/dns-credentials", status_code=HTTPStatus.CREATED)
-def create_credential(desk: ServiceDep, wish: CredentialWish) -> Credential:
+def create_credential(desk: ServiceDep, who: VisitorDep, wish: CredentialWish) -> Credential:
     """Keep a DNS provider's variables under seal."""
     variables = {name: value.get_secret_value() for name, value in wish.variables.items()}
     row = account.create_credential(
-        desk.database,
+        desk.recorded(who, Action.CREDENTIAL_CREATED, wish.name, {"provider": wish.provider}),
         desk.custodian,
         wish.name,
         wish.provider,

@@ -5,6 +5,7 @@ from fastapi import Depends
 from notafter import __version__
 from notafter.api import (
     accounts,
+    audit,
     auth,
     bundles,
     certificates,
@@ -22,7 +23,7 @@ from notafter.api.document import Application
 from notafter.api.limits import BodyLimit
 from notafter.api.service import Service, guard
 
-NOUNS = (health, servers, certificates, findings, jobs, runs, accounts, bundles, auth, tokens, users)
+NOUNS = (health, servers, certificates, findings, jobs, runs, accounts, bundles, auth, tokens, users, audit)
 
 
 def create(service: Service) -> Application:

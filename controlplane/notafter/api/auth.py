@@ -65,9 +65,9 @@ def log_in(desk: ServiceDep, address: Address, response: Response, wish: LoginWi
 
 
 @router.post("/refresh")
-def refresh(desk: ServiceDep, response: Response, wish: RefreshWish) -> Login:
+def refresh(desk: ServiceDep, address: Address, response: Response, wish: RefreshWish) -> Login:
     """Go on with a login; a refresh token that comes twice ends it, for one of two has stolen it."""
-    return _login(desk.office.go_on(wish.refresh_token.get_secret_value(), desk.clock()), response)
+    return _login(desk.office.go_on(wish.refresh_token.get_secret_value(), address, desk.clock()), response)
 
 
 @router.post("/logout", status_code=HTTPStatus.NO_CONTENT)
@@ -88,10 +88,10 @@ def me(who: VisitorDep) -> Me:
 
 
 @router.put("/password", status_code=HTTPStatus.NO_CONTENT)
-def change_password(desk: ServiceDep, who: VisitorDep, address: Address, wish: PasswordWish) -> None:
+def change_password(desk: ServiceDep, who: VisitorDep, wish: PasswordWish) -> None:
     """Set one's own password; all other logins of the same person end."""
     desk.office.change_password(
-        who, wish.current.get_secret_value(), wish.new.get_secret_value(), address, desk.clock()
+        who, wish.current.get_secret_value(), wish.new.get_secret_value(), desk.clock()
     )
 
 

@@ -5,9 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from notafter.api.schema import V1, Id, Output
-from notafter.api.service import Bearer, ServiceDep
+from notafter.api.service import Address, Bearer, ServiceDep
+from notafter.domain.audit import Action
 from notafter.domain.errors import NotAuthenticated
 from notafter.lifecycle import handout
+from notafter.lifecycle.login import Visitor
 from notafter.store.database import Session
 from notafter.store.tables import JobRow
 
@@ -39,16 +41,17 @@ class Bundle(Output):
 
 
 @router.get("/credentials/{certificate}")
-def credentials(
+def credentials(  # noqa: PLR0913, PLR0917 -- FastAPI's way to take parts of a request
     desk: ServiceDep,
     bearer: Bearer,
+    address: Address,
     response: Response,
     job_id: Id,
     certificate: str,
 ) -> Credentials:
     """Give the signing task its account and its DNS variables."""
     response.headers["Cache-Control"] = "no-store"
-    with desk.database.read() as session:
+    with desk.change(_run(job_id, address), Action.CREDENTIALS_GIVEN, certificate) as session:
         job = _opened(session, bearer, job_id)
         found = handout.credentials(session, desk.custodian, job, certificate)
     return Credentials(
@@ -65,6 +68,7 @@ def credentials(
 def bundle(  # noqa: PLR0913, PLR0917 -- FastAPI's way to take parts of a request
     desk: ServiceDep,
     bearer: Bearer,
+    address: Address,
     response: Response,
     job_id: Id,
     certificate: str,
@@ -72,7 +76,8 @@ def bundle(  # noqa: PLR0913, PLR0917 -- FastAPI's way to take parts of a reques
 ) -> Bundle:
     """Give the deploy task a version that is on record; 404 while it is not."""
     response.headers["Cache-Control"] = "no-store"
-    with desk.database.read() as session:
+    said = {"fingerprint": fingerprint}
+    with desk.change(_run(job_id, address), Action.KEY_GIVEN, certificate, said) as session:
         job = _opened(session, bearer, job_id)
         found = handout.bundle(session, desk.custodian, job, certificate, fingerprint)
     return Bundle(
@@ -81,6 +86,10 @@ def bundle(  # noqa: PLR0913, PLR0917 -- FastAPI's way to take parts of a reques
         chain=found.chain,
         private_key=found.private_key,
     )
+
+
+def _run(job_id: int, address: str) -> Visitor:
+    return Visitor(f"job {job_id}", frozenset(), address=address)
 
 
 def _opened(session: Session, bearer: Bearer, job_id: Id) -> JobRow:

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from notafter.api.jobs import JobShort, short
 from notafter.api.schema import V1, After, Id, Input, Limit, Output, Page
-from notafter.api.service import Caller, ServiceDep
+from notafter.api.service import ServiceDep, VisitorDep
+from notafter.domain.audit import Action, Detail
 from notafter.domain.certificate import Challenge, ChallengeType, Health, HttpMode, KeyType, health
 from notafter.domain.deployment import Sync, sync, why_deploy
 from notafter.domain.difference import Cause, difference
@@ -218,9 +219,9 @@ def page(desk: ServiceDep, after: After = 0, limit: Limit = 50) -> Page[Certific
 
 
 @router.post("/revoked")
-def revoked(desk: ServiceDep, wish: RevokedWish) -> Incident:
+def revoked(desk: ServiceDep, who: VisitorDep, wish: RevokedWish) -> Incident:
     """Tell of certificates that their CA has revoked by itself: what serves of them is renewed first."""
-    with desk.database.write() as session:
+    with desk.change(who, Action.INCIDENT_TOLD, "", {"marks": len(wish.marks)}) as session:
         found = incident.revoked(session, incident.parse("\n".join(wish.marks)), desk.clock())
     desk.wake()
     return Incident(renewed=list(found.renewed), replaced=found.replaced, unknown=found.unknown)
@@ -234,40 +235,50 @@ def detail(desk: ServiceDep, certificate_id: Id) -> Certificate:
 
 
 @router.post("/{certificate_id}/adopt")
-def adopt_one(desk: ServiceDep, certificate_id: Id, wish: AdoptWish) -> Certificate:
+def adopt_one(desk: ServiceDep, who: VisitorDep, certificate_id: Id, wish: AdoptWish) -> Certificate:
     """Adopt a certificate: from here on it renews by itself."""
     now = desk.clock()
-    with desk.database.write() as session:
+    with desk.change(who, Action.ADOPTED, _key(certificate_id), {"account": wish.account}) as session:
         rows = adopt.adopt(session, [certificate_id], wish.terms(), now)
         return _detail(session, rows[0], now)
 
 
 @router.post("/{certificate_id}/renew", status_code=HTTPStatus.ACCEPTED)
-def renew(desk: ServiceDep, who: Caller, certificate_id: Id) -> JobShort:
+def renew(desk: ServiceDep, who: VisitorDep, certificate_id: Id) -> JobShort:
     """Ask for a renewal now; asking again while a job is at it gives the same job."""
-    with desk.database.write() as session:
-        job = short(request.renew(session, [certificate_id], who, desk.clock()))
+    with desk.change(who, Action.RENEWAL_ASKED, _key(certificate_id)) as session:
+        job = short(request.renew(session, [certificate_id], who.name, desk.clock()))
     desk.wake()
     return job
 
 
 @router.post("/{certificate_id}/verify", status_code=HTTPStatus.ACCEPTED)
-def verify(desk: ServiceDep, who: Caller, certificate_id: Id) -> JobShort:
+def verify(desk: ServiceDep, who: VisitorDep, certificate_id: Id) -> JobShort:
     """Ask what is really served where this certificate should be."""
-    with desk.database.write() as session:
-        job = short(request.verify(session, [certificate_id], who, desk.clock()))
+    with desk.change(who, Action.VERIFICATION_ASKED, _key(certificate_id)) as session:
+        job = short(request.verify(session, [certificate_id], who.name, desk.clock()))
     desk.wake()
     return job
 
 
 @router.post("/{certificate_id}/revoke", status_code=HTTPStatus.ACCEPTED)
-def revoke(desk: ServiceDep, who: Caller, certificate_id: Id, wish: RevokeWish) -> Revocation:
+def revoke(desk: ServiceDep, who: VisitorDep, certificate_id: Id, wish: RevokeWish) -> Revocation:
     """Ask the CA to take one version back; its whole fingerprint is the confirmation."""
     asked = RevocationWish(certificate_id, wish.fingerprint, wish.reason, wish.by, wish.force_because)
-    with desk.database.write() as session:
-        shown = _revocation(request.revoke(session, asked, who, desk.clock()))
+    said: Detail = {
+        "fingerprint": wish.fingerprint,
+        "reason": wish.reason.value,
+        "by": wish.by.value,
+        "force_because": wish.force_because,
+    }
+    with desk.change(who, Action.REVOCATION_ASKED, _key(certificate_id), said) as session:
+        shown = _revocation(request.revoke(session, asked, who.name, desk.clock()))
     desk.wake()
     return shown
+
+
+def _key(certificate_id: int) -> str:
+    return f"crt-{certificate_id}"
 
 
 def _revocation(row: RevocationRow) -> Revocation:

@@ -25,6 +25,7 @@ NEEDS: Mapping[str, Right | Door] = {
     "POST /api/v1/auth/login": Door.OPEN,
     "POST /api/v1/auth/refresh": Door.OPEN,
     "POST /api/v1/auth/logout": Right.OWN,
+    "GET /api/v1/audit": Right.AUDIT,
     "GET /api/v1/auth/me": Right.OWN,
     "PUT /api/v1/auth/password": Right.OWN,
     "GET /api/v1/certificates": Right.READ,

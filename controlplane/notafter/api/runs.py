@@ -6,7 +6,8 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from notafter.api.schema import V1, Input, Output
-from notafter.api.service import Caller, ServiceDep
+from notafter.api.service import ServiceDep, VisitorDep
+from notafter.domain.audit import Action
 from notafter.lifecycle.record.report import Told, report
 from notafter.runner import events
 
@@ -55,11 +56,12 @@ class Receipt(Output):
 
 
 @router.post("")
-def tell(desk: ServiceDep, who: Caller, wish: RunReport) -> Receipt:
+def tell(desk: ServiceDep, who: VisitorDep, wish: RunReport) -> Receipt:
     """Take what a run tells; telling the same again changes nothing."""
     told = [Told(one.number, one.module, events.outcome(_event(one))) for one in wish.outcomes]
     playbook = events.clean(wish.playbook) if wish.playbook else None
-    receipt = report(desk.database, wish.run, playbook, told, who, desk.clock())
+    door = desk.recorded(who, Action.RUN_TOLD, wish.run, {"outcomes": len(told)})
+    receipt = report(door, wish.run, playbook, told, who.name, desk.clock())
     if receipt.recorded:
         desk.wake()
     return Receipt(

@@ -9,11 +9,15 @@ from pydantic import Field
 
 from notafter.api.jobs import JobShort, short
 from notafter.api.schema import V1, After, Input, Limit, Output, Page
-from notafter.api.service import Caller, ServiceDep
+from notafter.api.service import ServiceDep, VisitorDep
+from notafter.domain.audit import Action, Detail
 from notafter.domain.server import presence
 from notafter.lifecycle import request
 from notafter.store import servers
 from notafter.store.tables import ServerRow
+
+#: Of so many servers of one wish the names are in the audit.
+_NAMED = 100
 
 router = APIRouter(prefix=V1, tags=["servers"])
 
@@ -78,11 +82,12 @@ def detail(desk: ServiceDep, name: str) -> Server:
 
 
 @router.post("/scan", status_code=HTTPStatus.ACCEPTED)
-def scan(desk: ServiceDep, who: Caller, wish: ScanWish | None = None) -> JobShort:
+def scan(desk: ServiceDep, who: VisitorDep, wish: ScanWish | None = None) -> JobShort:
     """Ask for a scan; asking again while it waits or runs gives the same job."""
     names = wish.servers if wish else []
-    with desk.database.write() as session:
-        job = short(request.scan(session, names, who, desk.clock()))
+    said: Detail = {"servers": names[:_NAMED], "number": len(names)}
+    with desk.change(who, Action.SCAN_ASKED, "", said) as session:
+        job = short(request.scan(session, names, who.name, desk.clock()))
     desk.wake()
     return job
 

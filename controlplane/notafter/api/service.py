@@ -1,7 +1,8 @@
 """What every route needs, and who may come in."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Annotated
@@ -14,10 +15,12 @@ from notafter.api import rights
 from notafter.api.rights import Door
 from notafter.api.schema import V1
 from notafter.custody.custodian import Custodian
+from notafter.domain.audit import Action, Detail
 from notafter.domain.errors import NotAllowed, NotAuthenticated
 from notafter.domain.user import Right
+from notafter.lifecycle.audit import Ledger, Recorded
 from notafter.lifecycle.login import Office, Visitor
-from notafter.store.database import Database
+from notafter.store.database import Database, Session
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -33,6 +36,18 @@ class Service:
     custodian: Custodian
     clock: Callable[[], datetime]
     wake: Callable[[], None]
+
+    def recorded(
+        self, who: Visitor, action: Action, subject: str = "", detail: Detail | None = None
+    ) -> Recorded:
+        """Return a way to write that puts on record who did what."""
+        return Recorded(self.database, Ledger(self.custodian), self.clock, who.actor, action, subject, detail)
+
+    def change(
+        self, who: Visitor, action: Action, subject: str = "", detail: Detail | None = None
+    ) -> AbstractContextManager[Session]:
+        """Open a transaction in which somebody changes something; it is put on record with it."""
+        return self.recorded(who, action, subject, detail).write()
 
     @cached_property
     def office(self) -> Office:
@@ -63,7 +78,7 @@ def guard(request: Request, desk: ServiceDep, bearer: Bearer) -> Visitor | None:
         return None
     if bearer is None:
         raise NotAuthenticated("a token is needed: Authorization: Bearer …")
-    found = desk.office.visitor(bearer.credentials, desk.clock())
+    found = replace(desk.office.visitor(bearer.credentials, desk.clock()), address=address(request))
     if need not in found.rights:
         raise NotAllowed(_refusal(found, need))
     return found
@@ -83,14 +98,6 @@ def visitor(found: Annotated[Visitor | None, Depends(guard)]) -> Visitor:
 
 
 VisitorDep = Annotated[Visitor, Depends(visitor)]
-
-
-def caller(found: VisitorDep) -> str:
-    """Return the name of who asks, as it is put on record."""
-    return found.name
-
-
-Caller = Annotated[str, Depends(caller)]
 
 
 def address(request: Request) -> str:

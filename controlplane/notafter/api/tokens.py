@@ -9,6 +9,7 @@ from pydantic import Field
 
 from notafter.api.schema import V1, After, Id, Input, Limit, Output, Page
 from notafter.api.service import ServiceDep, VisitorDep
+from notafter.domain.audit import Action, Detail
 from notafter.domain.user import Right
 from notafter.lifecycle import token
 from notafter.store.tables import TokenRow
@@ -59,7 +60,8 @@ def page(desk: ServiceDep, who: VisitorDep, after: After = 0, limit: Limit = 50)
 def create(desk: ServiceDep, who: VisitorDep, response: Response, wish: TokenWish) -> NewToken:
     """Make a token of one's own, after logging in with a password."""
     response.headers["Cache-Control"] = "no-store"
-    with desk.database.write() as session:
+    said: Detail = {"scopes": [scope.value for scope in wish.scopes], "days": wish.days}
+    with desk.change(who, Action.TOKEN_CREATED, wish.name, said) as session:
         row, text = token.make(session, who, wish.name, wish.scopes, timedelta(days=wish.days), desk.clock())
         return NewToken(**_shown(row), token=text)
 
@@ -67,7 +69,7 @@ def create(desk: ServiceDep, who: VisitorDep, response: Response, wish: TokenWis
 @router.delete("/{token_id}", status_code=HTTPStatus.NO_CONTENT)
 def delete(desk: ServiceDep, who: VisitorDep, token_id: Id) -> None:
     """Take a token away; it opens nothing from now on."""
-    with desk.database.write() as session:
+    with desk.change(who, Action.TOKEN_REMOVED, f"token-{token_id}") as session:
         token.take_away(session, who, token_id)
 
 

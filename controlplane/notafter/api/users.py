@@ -8,7 +8,8 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from notafter.api.schema import V1, After, Id, Input, Limit, Output, Page
-from notafter.api.service import Caller, ServiceDep
+from notafter.api.service import ServiceDep, VisitorDep
+from notafter.domain.audit import Action
 from notafter.domain.user import Role
 from notafter.lifecycle import user
 from notafter.store import users
@@ -66,12 +67,12 @@ def page(desk: ServiceDep, after: After = 0, limit: Limit = 50) -> Page[User]:
 
 
 @router.post("", status_code=HTTPStatus.CREATED)
-def create(desk: ServiceDep, who: Caller, response: Response, wish: UserWish) -> NewUser:
+def create(desk: ServiceDep, who: VisitorDep, response: Response, wish: UserWish) -> NewUser:
     """Make a user; the answer has a password to be changed at the first login."""
     response.headers["Cache-Control"] = "no-store"
     password = user.new_password()
-    with desk.database.write() as session:
-        row = user.create(session, wish.name, wish.role, password, who, desk.clock())
+    with desk.change(who, Action.USER_CREATED, wish.name, {"role": wish.role.value}) as session:
+        row = user.create(session, wish.name, wish.role, password, who.name, desk.clock())
         return NewUser(**_shown(row), one_time_password=password.text)
 
 
@@ -83,9 +84,10 @@ def detail(desk: ServiceDep, user_id: Id) -> User:
 
 
 @router.patch("/{user_id}")
-def change(desk: ServiceDep, user_id: Id, wish: UserChange) -> User:
+def change(desk: ServiceDep, who: VisitorDep, user_id: Id, wish: UserChange) -> User:
     """Give somebody another role, shut them out or let them in; it counts at once."""
-    with desk.database.write() as session:
+    said = wish.model_dump(mode="json", exclude_unset=True)
+    with desk.change(who, Action.USER_CHANGED, _key(user_id), said) as session:
         row = users.get(session, user_id)
         if wish.role is not None:
             user.set_role(session, row, wish.role)
@@ -95,20 +97,24 @@ def change(desk: ServiceDep, user_id: Id, wish: UserChange) -> User:
 
 
 @router.delete("/{user_id}", status_code=HTTPStatus.NO_CONTENT)
-def delete(desk: ServiceDep, user_id: Id) -> None:
+def delete(desk: ServiceDep, who: VisitorDep, user_id: Id) -> None:
     """Remove somebody with their logins and tokens; what they did stays on record under their name."""
-    with desk.database.write() as session:
+    with desk.change(who, Action.USER_REMOVED, _key(user_id)) as session:
         user.remove(session, users.get(session, user_id))
 
 
 @router.post("/{user_id}/password")
-def reset_password(desk: ServiceDep, response: Response, user_id: Id) -> OneTimePassword:
+def reset_password(desk: ServiceDep, who: VisitorDep, response: Response, user_id: Id) -> OneTimePassword:
     """Give somebody a password to come in with and change; all their logins end."""
     response.headers["Cache-Control"] = "no-store"
     password = user.new_password()
-    with desk.database.write() as session:
+    with desk.change(who, Action.PASSWORD_RESET, _key(user_id)) as session:
         user.reset_password(session, users.get(session, user_id), password, desk.clock())
     return OneTimePassword(one_time_password=password.text)
+
+
+def _key(user_id: int) -> str:
+    return f"user-{user_id}"
 
 
 def _shown(row: UserRow) -> dict[str, Any]:

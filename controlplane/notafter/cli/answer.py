@@ -1,8 +1,10 @@
 """How the command line answers: a sentence, a table, or JSON."""
 
 import json
+import os
+import pwd
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -14,6 +16,12 @@ from rich.text import Text
 from notafter import settings
 from notafter.app import rooms as app
 from notafter.app.rooms import Rooms
+from notafter.domain.audit import Action, Actor, Detail
+from notafter.lifecycle.audit import Ledger, Recorded
+from notafter.store.database import Session
+
+#: Who asks, in jobs and in the audit.
+COMMAND_LINE = "command line"
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -23,6 +31,26 @@ def rooms() -> Iterator[Rooms]:
     """Open the rooms for one command."""
     with app.rooms(settings.load()) as opened:
         yield opened
+
+
+def recorded(opened: Rooms, action: Action, subject: str = "", detail: Detail | None = None) -> Recorded:
+    """Return a way to write that puts on record who at this machine did what."""
+    actor = Actor(COMMAND_LINE, f"local:{_login_name()}")
+    return Recorded(opened.database, Ledger(opened.custodian), app.clock, actor, action, subject, detail)
+
+
+def change(
+    opened: Rooms, action: Action, subject: str = "", detail: Detail | None = None
+) -> AbstractContextManager[Session]:
+    """Open a transaction in which something is changed; it is put on record with it."""
+    return recorded(opened, action, subject, detail).write()
+
+
+def _login_name() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def show(rows: list[dict[str, Any]], as_json: bool) -> None:

@@ -9,8 +9,9 @@ import typer
 
 from notafter.app.rooms import Rooms, clock
 from notafter.cli import report
-from notafter.cli.answer import AsJson, rooms, say
+from notafter.cli.answer import COMMAND_LINE, AsJson, change, rooms, say
 from notafter.cli.report import Form, Report
+from notafter.domain.audit import Action
 from notafter.domain.errors import Conflict, InvalidInput, RunnerError
 from notafter.domain.finding import Kind, Level
 from notafter.domain.job import OPEN_JOB_STATES, JobState, Subject
@@ -21,7 +22,8 @@ from notafter.store import items, jobs, servers
 
 cli = typer.Typer()
 
-_WHO = "command line"
+#: Of so many servers of one wish the names are in the audit.
+_NAMED = 100
 _POLL_SECONDS = 0.3
 _CONNECT_SECONDS = 3.0
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- read, not bound
@@ -44,8 +46,8 @@ def scan(
     with rooms() as opened:
         if wait:
             _require_server(opened)
-        with opened.database.write() as session:
-            job_id = request.scan(session, wanted, _WHO, clock()).id
+        with change(opened, Action.SCAN_ASKED, ", ".join(wanted[:_NAMED])) as session:
+            job_id = request.scan(session, wanted, COMMAND_LINE, clock()).id
         if not wait:
             say(f"job {job_id} will scan")
             return

@@ -1,18 +1,21 @@
 """Commands that make the means: CA accounts, DNS credentials. No secret is an argument."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from notafter.app.rooms import clock
-from notafter.cli.answer import AsJson, rooms, say, show
+from notafter.cli.answer import AsJson, recorded, rooms, say, show
 from notafter.cli.files import private_text, text_of
+from notafter.domain.audit import Action
 from notafter.domain.budget import Key
 from notafter.domain.errors import InvalidInput
 from notafter.lifecycle import account, ordering
 from notafter.store import accounts
+from notafter.store.database import Session, Writer
 
 account_cli = typer.Typer(no_args_is_help=True, help="Accounts at certificate authorities.")
 dns_cli = typer.Typer(no_args_is_help=True, help="Credentials of DNS providers.")
@@ -37,7 +40,15 @@ def create_account(  # noqa: PLR0913, PLR0917 -- one parameter an option
     external = account.external_account(eab_key_id, _hmac_key(eab_file, asked_for=eab_key_id is not None))
     with rooms() as opened:
         row = account.create_account(
-            opened.database, opened.custodian, name, directory, pem, email, clock(), root_pem, external
+            recorded(opened, Action.ACCOUNT_CREATED, name, {"directory": directory}),
+            opened.custodian,
+            name,
+            directory,
+            pem,
+            email,
+            clock(),
+            root_pem,
+            external,
         )
     say(f"account {row.name} at {row.directory}")
 
@@ -64,17 +75,25 @@ def account_limits(  # noqa: PLR0913, PLR0917 -- one parameter an option
         Key.EXACT_SET: exact,
         Key.FAILED_AUTHORISATION: failed,
     }
-    with rooms() as opened, opened.database.write() as session:
-        row = accounts.by_name(session, name)
-        wishes = {Key(key): count for key, count in row.limits.items()}
-        for key, text in said.items():
-            _wish(wishes, key, text)
-        row = account.set_limits(session, name, wishes)
-        rows = [
-            {"limit": limit.name, "count": limit.count, "in": str(limit.span), "own": limit.key in row.limits}
-            for limit in ordering.limits_kept(session, row)
-        ]
+    given = {key.value: text for key, text in said.items() if text is not None}
+    with rooms() as opened:
+        door: Writer = recorded(opened, Action.LIMITS_SET, name, given) if given else opened.database
+        with door.write() as session:
+            rows = _limits(session, name, said)
     show(rows, as_json)
+
+
+def _limits(session: Session, name: str, said: Mapping[Key, str | None]) -> list[dict[str, Any]]:
+    """Set what was said, and return all that the account keeps."""
+    row = accounts.by_name(session, name)
+    wishes = {Key(key): count for key, count in row.limits.items()}
+    for key, text in said.items():
+        _wish(wishes, key, text)
+    row = account.set_limits(session, name, wishes)
+    return [
+        {"limit": limit.name, "count": limit.count, "in": str(limit.span), "own": limit.key in row.limits}
+        for limit in ordering.limits_kept(session, row)
+    ]
 
 
 @dns_cli.command("create")
@@ -91,7 +110,13 @@ def create_dns(
     variables = account.parse_variables(private_text(file) if file else sys.stdin.read())
     with rooms() as opened:
         row = account.create_credential(
-            opened.database, opened.custodian, name, provider, variables, clock(), propagation_seconds
+            recorded(opened, Action.CREDENTIAL_CREATED, name, {"provider": provider}),
+            opened.custodian,
+            name,
+            provider,
+            variables,
+            clock(),
+            propagation_seconds,
         )
     say(f"DNS credential {row.name}: {', '.join(row.variable_names)}")
 

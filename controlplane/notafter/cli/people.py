@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from notafter.app.rooms import clock
-from notafter.cli.answer import AsJson, rooms, say, show
+from notafter.cli.answer import COMMAND_LINE, AsJson, change, rooms, say, show
+from notafter.domain.audit import Action, Detail
 from notafter.domain.user import RIGHTS, Right, Role, scopes, token_name
 from notafter.lifecycle import user
 from notafter.store import tokens, users
@@ -15,7 +16,6 @@ user_cli = typer.Typer(no_args_is_help=True, help="People who use the API and th
 token_cli = typer.Typer(no_args_is_help=True, help="Tokens of the API.")
 
 Name = Annotated[str, typer.Argument(help="Whom.")]
-_WHO = "the command line"
 _PAGE = 200
 
 
@@ -26,8 +26,8 @@ def create_user(
 ) -> None:
     """Make a user; prints the password that they come in with and change."""
     password = user.new_password()
-    with rooms() as opened, opened.database.write() as session:
-        user.create(session, name, role, password, _WHO, clock())
+    with rooms() as opened, change(opened, Action.USER_CREATED, name, {"role": role.value}) as session:
+        user.create(session, name, role, password, COMMAND_LINE, clock())
     say(password.text)
 
 
@@ -53,7 +53,7 @@ def list_users(as_json: AsJson = False) -> None:
 @user_cli.command("role")
 def set_role(name: Name, role: Annotated[Role, typer.Argument(help="What they become.")]) -> None:
     """Make somebody something else; it counts at once."""
-    with rooms() as opened, opened.database.write() as session:
+    with rooms() as opened, change(opened, Action.USER_CHANGED, name, {"role": role.value}) as session:
         user.set_role(session, users.by_name(session, name), role)
     say(f"{name} is {role.value}")
 
@@ -62,7 +62,7 @@ def set_role(name: Name, role: Annotated[Role, typer.Argument(help="What they be
 def reset_password(name: Name) -> None:
     """Give somebody a password to come in with and change; ends all their logins."""
     password = user.new_password()
-    with rooms() as opened, opened.database.write() as session:
+    with rooms() as opened, change(opened, Action.PASSWORD_RESET, name) as session:
         user.reset_password(session, users.by_name(session, name), password, clock())
     say(password.text)
 
@@ -70,7 +70,7 @@ def reset_password(name: Name) -> None:
 @user_cli.command("disable")
 def disable(name: Name) -> None:
     """Shut somebody out: ends their logins, and their tokens open nothing."""
-    with rooms() as opened, opened.database.write() as session:
+    with rooms() as opened, change(opened, Action.USER_CHANGED, name, {"disabled": True}) as session:
         user.set_disabled(session, users.by_name(session, name), clock(), disabled=True)
     say(f"{name} is shut out")
 
@@ -78,7 +78,7 @@ def disable(name: Name) -> None:
 @user_cli.command("enable")
 def enable(name: Name) -> None:
     """Let somebody in again."""
-    with rooms() as opened, opened.database.write() as session:
+    with rooms() as opened, change(opened, Action.USER_CHANGED, name, {"disabled": False}) as session:
         user.set_disabled(session, users.by_name(session, name), clock(), disabled=False)
     say(f"{name} may come in")
 
@@ -86,7 +86,7 @@ def enable(name: Name) -> None:
 @user_cli.command("delete")
 def delete_user(name: Name) -> None:
     """Remove somebody with their logins and tokens."""
-    with rooms() as opened, opened.database.write() as session:
+    with rooms() as opened, change(opened, Action.USER_REMOVED, name) as session:
         user.remove(session, users.by_name(session, name))
     say(f"{name} is gone")
 
@@ -104,7 +104,8 @@ def create_token(
     token, now = tokens.fresh(), clock()
     expires_at = now + timedelta(days=days) if days else None
     wanted = scopes(scope or RIGHTS[role], frozenset(Right))
-    with rooms() as opened, opened.database.write() as session:
+    said: Detail = {"scopes": [right.value for right in wanted], "days": days}
+    with rooms() as opened, change(opened, Action.TOKEN_CREATED, name, said) as session:
         tokens.add(session, token_name(name), token, now, expires_at, wanted)
     print(token)  # noqa: T201 -- shown once, for a person or a pipe
 
@@ -132,6 +133,6 @@ def list_tokens(as_json: AsJson = False) -> None:
 @token_cli.command("delete")
 def delete_token(name: Annotated[str, typer.Argument(help="Which.")]) -> None:
     """Take a token away; it opens nothing from now on."""
-    with rooms() as opened, opened.database.write() as session:
+    with rooms() as opened, change(opened, Action.TOKEN_REMOVED, name) as session:
         session.delete(tokens.by_name(session, name))
     say(f"the token {name} opens nothing any more")

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from notafter.app.rooms import clock
-from notafter.cli.answer import AsJson, as_text, rooms, say
+from notafter.cli.answer import COMMAND_LINE, AsJson, as_text, change, recorded, rooms, say
 from notafter.cli.files import text_of
+from notafter.domain.audit import Action, Detail
 from notafter.domain.certificate import Challenge, ChallengeType, HttpMode, KeyType
 from notafter.domain.errors import InvalidInput
 from notafter.domain.names import numbered
@@ -21,8 +22,6 @@ from notafter.lifecycle.request import RevocationWish
 from notafter.store import accounts
 
 cli = typer.Typer()
-
-_WHO = "command line"
 
 
 @cli.command()
@@ -65,7 +64,8 @@ def adopt_command(  # noqa: PLR0913, PLR0917 -- one parameter an option
     """Adopt found certificates: from here on they renew by themselves."""
     if everything == bool(ids):
         raise InvalidInput("name certificates to adopt, or say --all")
-    with rooms() as opened, opened.database.write() as session:
+    which, said = ", ".join(ids or ["all that fit"]), {"account": account_name}
+    with rooms() as opened, change(opened, Action.ADOPTED, which, said) as session:
         provider = accounts.credential_by_name(session, dns).provider if dns else None
         terms = Terms(
             account=account_name,
@@ -98,16 +98,16 @@ def adopt_command(  # noqa: PLR0913, PLR0917 -- one parameter an option
 @cli.command()
 def renew(ids: Annotated[list[str], typer.Argument(metavar="CERTIFICATE")]) -> None:
     """Queue a renewal now."""
-    with rooms() as opened, opened.database.write() as session:
-        job = request.renew(session, [_number(one) for one in ids], _WHO, clock())
+    with rooms() as opened, change(opened, Action.RENEWAL_ASKED, ", ".join(ids)) as session:
+        job = request.renew(session, [_number(one) for one in ids], COMMAND_LINE, clock())
         say(f"job {job.id} will renew")
 
 
 @cli.command()
 def verify(ids: Annotated[list[str], typer.Argument(metavar="CERTIFICATE")]) -> None:
     """Queue a look at what is really served."""
-    with rooms() as opened, opened.database.write() as session:
-        job = request.verify(session, [_number(one) for one in ids], _WHO, clock())
+    with rooms() as opened, change(opened, Action.VERIFICATION_ASKED, ", ".join(ids)) as session:
+        job = request.verify(session, [_number(one) for one in ids], COMMAND_LINE, clock())
         say(f"job {job.id} will look")
 
 
@@ -123,8 +123,14 @@ def revoke(
 ) -> None:
     """Have one version of a certificate taken back by its CA."""
     wish = RevocationWish(_number(certificate), fingerprint.lower(), reason, by, force_because)
-    with rooms() as opened, opened.database.write() as session:
-        asked = request.revoke(session, wish, _WHO, clock())
+    said: Detail = {
+        "fingerprint": fingerprint,
+        "reason": reason.value,
+        "by": by.value,
+        "force_because": force_because,
+    }
+    with rooms() as opened, change(opened, Action.REVOCATION_ASKED, certificate, said) as session:
+        asked = request.revoke(session, wish, COMMAND_LINE, clock())
         say(f"{asked.version.fingerprint} was revoked" if asked.done_at else "it will be revoked")
 
 
@@ -142,10 +148,13 @@ def revoked(
 ) -> None:
     """Tell of certificates that their CA has revoked by itself; what serves of them is renewed first."""
     marks = incident.parse(text_of(file) if file else sys.stdin.read())
-    with rooms() as opened, opened.database.write() as session:
-        found = incident.revoked(session, marks, clock())
-        if dry_run:
-            session.rollback()
+    with rooms() as opened:
+        told = recorded(opened, Action.INCIDENT_TOLD, "", {"marks": len(marks)})
+        door = opened.database if dry_run else told
+        with door.write() as session:
+            found = incident.revoked(session, marks, clock())
+            if dry_run:
+                session.rollback()
     done = "would be" if dry_run else "are"
     say(f"{len(found.renewed)} {done} renewed at once: {', '.join(found.renewed) or 'none'}")
     say(f"{found.replaced} were replaced before, {found.unknown} are not known here")

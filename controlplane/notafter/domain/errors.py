@@ -17,6 +17,7 @@ NotafterError
 │   └── DatabaseNotWritable  for now: what was not written may be tried again
 │       ├── DatabaseBusy     somebody else holds it
 │       └── DatabaseFull     its disk has no room
+├── AuditBroken              the record of who did what is not as it was written
 ├── CustodyError
 │   ├── WrongKey             the key-encryption key is not the one of this database
 │   └── SealBroken           a sealed value was changed, moved or cut
@@ -99,6 +100,10 @@ class DatabaseBusy(DatabaseNotWritable):
 
 class DatabaseFull(DatabaseNotWritable):
     """The disk of the database has no room."""
+
+
+class AuditBroken(NotafterError):
+    """The record of who did what is not as it was written."""
 
 
 class CustodyError(NotafterError):

@@ -21,6 +21,7 @@ class Right(StrEnum):
     REPORT = "report"  #: tell of runs that were started elsewhere
     MANAGE = "manage"  #: CA accounts and their limits, DNS credentials
     ADMINISTER = "administer"  #: people
+    AUDIT = "audit"  #: see who did what
 
 
 class Role(StrEnum):
@@ -37,7 +38,7 @@ _OPERATOR = _VIEWER | {Right.OPERATE, Right.REVOKE, Right.REPORT}
 RIGHTS: Mapping[Role, frozenset[Right]] = {
     Role.VIEWER: _VIEWER,
     Role.OPERATOR: _OPERATOR,
-    Role.ADMIN: _OPERATOR | {Right.MANAGE, Right.ADMINISTER},
+    Role.ADMIN: _OPERATOR | {Right.MANAGE, Right.ADMINISTER, Right.AUDIT},
 }
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")

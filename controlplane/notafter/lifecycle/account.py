@@ -23,7 +23,7 @@ from notafter.domain.names import (
     variable_name,
 )
 from notafter.store import accounts
-from notafter.store.database import Database, Session
+from notafter.store.database import Session, Writer
 from notafter.store.tables import AccountRow, CredentialRow
 
 _LONGEST_PROPAGATION = 3600
@@ -69,7 +69,7 @@ def set_limits(session: Session, name: str, wishes: Mapping[Key, int | None]) ->
 
 
 def create_account(  # noqa: PLR0913, PLR0917 -- all that an account is made of
-    database: Database,
+    writer: Writer,
     custodian: Custodian,
     name: str,
     url: str,
@@ -94,7 +94,7 @@ def create_account(  # noqa: PLR0913, PLR0917 -- all that an account is made of
             f"{url} asks for an external account: give the EAB key id and the HMAC key that its site shows",
         )
     key = keys.account_pem()
-    with database.write() as session:
+    with writer.write() as session:
         row = AccountRow(
             name=name,
             directory=url,
@@ -116,7 +116,7 @@ def create_account(  # noqa: PLR0913, PLR0917 -- all that an account is made of
 
 
 def create_credential(  # noqa: PLR0913, PLR0917 -- all that a credential is made of
-    database: Database,
+    writer: Writer,
     custodian: Custodian,
     name: str,
     provider: str,
@@ -138,7 +138,7 @@ def create_credential(  # noqa: PLR0913, PLR0917 -- all that a credential is mad
     if not variables:
         raise InvalidInput(f"{provider} needs variables, none were given")
     checked = {variable_name(key): _value(key, value) for key, value in variables.items()}
-    with database.write() as session:
+    with writer.write() as session:
         row = CredentialRow(
             name=name,
             provider=provider,

@@ -3,10 +3,12 @@
 import ipaddress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NoReturn
 
 from notafter.custody import access_tokens, passwords
 from notafter.custody.access_tokens import Bearer
 from notafter.custody.custodian import Custodian, Place
+from notafter.domain.audit import Action, Actor
 from notafter.domain.errors import (
     DatabaseNotWritable,
     InvalidInput,
@@ -17,6 +19,7 @@ from notafter.domain.errors import (
 from notafter.domain.login import LoginEnd, expires_at, key_is_due, key_is_over
 from notafter.domain.user import FORGOTTEN_AFTER, RIGHTS, Guessing, Right, blocked_until, check_password
 from notafter.lifecycle import user
+from notafter.lifecycle.audit import Ledger
 from notafter.store import guesses, logins, signing_keys, tokens, users
 from notafter.store.database import Database, Session
 from notafter.store.tables import LoginRow, SigningKeyRow, TokenRow, UserRow
@@ -38,6 +41,12 @@ class Visitor:
     user_id: int | None = None
     login_id: int | None = None
     must_change_password: bool = False
+    address: str = "unknown"
+
+    @property
+    def actor(self) -> Actor:
+        """Who is put on record for what they do."""
+        return Actor(self.name, self.address)
 
 
 @dataclass(frozen=True)
@@ -67,12 +76,12 @@ class Office:
             found = users.find(session, name)
             stored = found.password_hash if found is not None and found.disabled_at is None else None
         if not passwords.matches(stored, password):
-            raise NotAuthenticated(_WRONG)
+            self._refuse(name, address, now)
         fresh = passwords.hashed(password) if stored and passwords.is_outdated(stored) else None
         with self.database.write() as session:
             row = users.find(session, name)
             if row is None or row.disabled_at is not None or row.password_hash != stored:
-                raise NotAuthenticated(_WRONG)  # it has changed meanwhile
+                raise NotAuthenticated("the password was changed meanwhile: try again")
             if fresh is not None:
                 row.password_hash = fresh
             _uncount(session, counted)
@@ -83,9 +92,18 @@ class Office:
             )
             session.add(login)
             session.flush()
+            self._note(session, Actor(name, address), Action.LOGGED_IN, now)
             return self._granted(session, login, now)
 
-    def go_on(self, token: str, now: datetime) -> Granted:
+    def _refuse(self, name: str, address: str, now: datetime) -> NoReturn:
+        with self.database.write() as session:
+            self._note(session, Actor(name[:_NAME_LIMIT], address), Action.LOGIN_REFUSED, now)
+        raise NotAuthenticated(_WRONG)
+
+    def _note(self, session: Session, actor: Actor, action: Action, now: datetime) -> None:
+        Ledger(self.custodian).note(session, actor, action, actor.name, now)
+
+    def go_on(self, token: str, address: str, now: datetime) -> Granted:
         """Take a refresh token for the next one; one that comes twice ends the login."""
         with self.database.write() as session:
             found = logins.refresh_token(session, token)
@@ -98,9 +116,10 @@ class Office:
                 login.expires_at = expires_at(login.began_at, now)
                 return self._granted(session, login, now)
             login.ended_at, login.end = now, LoginEnd.REUSED
+            self._note(session, Actor(login.user.name, address), Action.LOGIN_STOLEN, now)
         raise NotAuthenticated(f"{_OVER} (its refresh token was used before)")
 
-    def change_password(self, visitor: Visitor, current: str, new: str, address: str, now: datetime) -> None:
+    def change_password(self, visitor: Visitor, current: str, new: str, now: datetime) -> None:
         """Set somebody's own password, who must know the one before."""
         login_id = _login_of(visitor)
         with self.database.read() as session:
@@ -109,7 +128,7 @@ class Office:
         check_password(new, name)
         if current == new:
             raise InvalidInput("the new password is the current one: take another")
-        counted = self._count(name, address, now)
+        counted = self._count(name, visitor.address, now)
         if not passwords.matches(stored, current):
             raise InvalidInput("the current password is wrong")
         hashed = passwords.hashed(new)
@@ -118,6 +137,7 @@ class Office:
             if row.password_hash != stored:
                 raise NotAuthenticated("the password was changed meanwhile: log in again")
             user.keep_password(session, row, hashed, login_id, now)
+            self._note(session, visitor.actor, Action.PASSWORD_CHANGED, now)
             _uncount(session, counted)
 
     def log_out(self, visitor: Visitor, now: datetime) -> None:
@@ -127,6 +147,7 @@ class Office:
             login = logins.get(session, login_id)
             if login is not None and login.ended_at is None:
                 login.ended_at, login.end = now, LoginEnd.LOGGED_OUT
+                self._note(session, visitor.actor, Action.LOGGED_OUT, now)
 
     def visitor(self, token: str, now: datetime) -> Visitor:
         """Return whose token it is, an access token or an API token, and what they may do now."""

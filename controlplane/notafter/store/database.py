@@ -4,8 +4,9 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from alembic import command
 from alembic.config import Config
@@ -19,11 +20,18 @@ from sqlalchemy.orm import Session
 
 from notafter.domain.errors import DatabaseBusy, DatabaseFull, DatabaseNotReady, DatabaseTooNew, StoreError
 
-__all__ = ["Database", "Session"]
+__all__ = ["Database", "Session", "Writer"]
 
 _BUSY_SECONDS = 30
 _PRIMARY = 0xFF  # of an extended result code (https://www.sqlite.org/rescode.html)
 _WRITES = "notafter_writes"
+
+
+class Writer(Protocol):
+    """A way to write: the database itself, or one that puts on record who does it."""
+
+    def write(self) -> AbstractContextManager[Session]:
+        """Open a transaction that may write."""
 
 
 class Database:

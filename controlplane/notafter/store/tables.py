@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, MetaData, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from notafter.domain.audit import Action
 from notafter.domain.budget import Key, OrderKind
 from notafter.domain.certificate import KeyType
 from notafter.domain.job import ItemState, JobKind, JobState, Subject
@@ -485,6 +486,38 @@ class TokenRow(Base):
     last_used_at: Mapped[datetime | None]
 
     user: Mapped[UserRow | None] = relationship()
+
+
+class AuditRow(Base):
+    """One thing that somebody has done; `link` chains it to the entry before it."""
+
+    __tablename__ = "audit"
+    __table_args__ = (
+        Index("ix_audit_who", "who", "number"),
+        Index("ix_audit_action", "action", "number"),
+        Index("ix_audit_subject", "subject", "number"),
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime] = mapped_column(index=True)
+    who: Mapped[str]
+    address: Mapped[str]
+    action: Mapped[Action] = mapped_column(states(Action))
+    subject: Mapped[str]
+    detail: Mapped[dict[str, Any]]
+    link: Mapped[str]
+
+
+class AuditHeadRow(Base):
+    """The end of the chain: which entry is the last, sealed, so that one that is cut off is missed."""
+
+    __tablename__ = "audit_head"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sealed_key: Mapped[str]
+    number: Mapped[int]
+    link: Mapped[str]
+    seal: Mapped[str]
 
 
 class CanaryRow(Base):

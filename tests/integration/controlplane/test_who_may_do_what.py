@@ -57,6 +57,7 @@ OPERATOR = VIEWER | {
     "POST /api/v1/scan",
 }
 ADMIN = OPERATOR | {
+    "GET /api/v1/audit",
     "POST /api/v1/accounts",
     "PUT /api/v1/accounts/{name}/limits",
     "POST /api/v1/dns-credentials",
@@ -77,7 +78,8 @@ SCOPES = {
     - {"POST /api/v1/certificates/{certificate_id}/revoke", "POST /api/v1/runs"},
     Right.REVOKE: {"POST /api/v1/certificates/{certificate_id}/revoke"},
     Right.REPORT: {"POST /api/v1/runs"},
-    Right.MANAGE: {one for one in ADMIN - OPERATOR if "/users" not in one},
+    Right.MANAGE: {one for one in ADMIN - OPERATOR if "/users" not in one and "/audit" not in one},
+    Right.AUDIT: {"GET /api/v1/audit"},
     Right.ADMINISTER: {one for one in ADMIN if "/users" in one},
 }
 ROLES = {Role.VIEWER: VIEWER, Role.OPERATOR: OPERATOR, Role.ADMIN: ADMIN}

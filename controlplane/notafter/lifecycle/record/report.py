@@ -19,7 +19,7 @@ from notafter.domain.reason import Reason, ReasonCode
 from notafter.domain.server import is_everywhere
 from notafter.lifecycle.record import scan
 from notafter.store import deployments, items, jobs, servers, sights
-from notafter.store.database import Database, Session
+from notafter.store.database import Session, Writer
 from notafter.store.tables import JobRow, ServerRow
 
 
@@ -51,7 +51,7 @@ class Receipt:
 
 
 def report(  # noqa: PLR0913, PLR0917 -- a run, who tells of it, and when
-    database: Database,
+    writer: Writer,
     run: str,
     playbook: str | None,
     told: Sequence[Told],
@@ -61,7 +61,7 @@ def report(  # noqa: PLR0913, PLR0917 -- a run, who tells of it, and when
     """Put on record what a run told, all in one transaction."""
     left: list[Left] = []
     recorded = known = 0
-    with database.write() as session:
+    with writer.write() as session:
         job = jobs.reported(session, run) or _begin(session, run, playbook, who, now)
         for one in told:
             mark = f"told by run: {one.module} #{one.number}"
