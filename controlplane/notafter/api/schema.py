@@ -30,7 +30,7 @@ class Page(BaseModel, Generic[T]):
     next: int | None
 
 
-_MOST = 2**53
+_MOST = 2**31 - 1
 
 Id = Annotated[int, Path(ge=1, le=_MOST)]
 Limit = Annotated[int, Query(ge=1, le=200)]

@@ -16,6 +16,7 @@ NotafterError
 │   ├── DatabaseNotReady
 │   └── DatabaseNotWritable  for now: what was not written may be tried again
 │       ├── DatabaseBusy     somebody else holds it
+│       ├── DatabaseAway     it does not answer, or only reads just now
 │       └── DatabaseFull     its disk has no room
 ├── AuditBroken              the record of who did what is not as it was written
 ├── CustodyError
@@ -96,6 +97,10 @@ class DatabaseNotWritable(StoreError):
 
 class DatabaseBusy(DatabaseNotWritable):
     """Somebody else has held the database for too long."""
+
+
+class DatabaseAway(DatabaseNotWritable):
+    """The database does not answer, or takes nothing just now: a restart, a failover."""
 
 
 class DatabaseFull(DatabaseNotWritable):

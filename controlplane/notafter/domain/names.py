@@ -27,6 +27,8 @@ _CHAIN = re.compile(r"[\x20-\x26\x28-\x5b\x5d-\x7e]{1,128}")
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _MAX_NAME = 253
 _MAX_NAMES = 100
+#: The largest number of a row.
+_MOST = 2**31 - 1
 
 
 def dns_name(text: str) -> str:
@@ -150,8 +152,9 @@ def directory_url(text: str) -> str:
 
 def numbered(prefix: str, key: str) -> int | None:
     """Return the number of a key such as `crt-17`, if it is one."""
-    number = _NUMBER.fullmatch(key.removeprefix(prefix + "-"))
-    return int(number[0]) if number and key.startswith(prefix + "-") else None
+    found = _NUMBER.fullmatch(key.removeprefix(prefix + "-"))
+    number = int(found[0]) if found and key.startswith(prefix + "-") else None
+    return number if number is None or number <= _MOST else None
 
 
 def covers(pattern: str, name: str) -> bool:

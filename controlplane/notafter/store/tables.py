@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, MetaData, Text, UniqueConstraint, text
+from sqlalchemy import JSON, ForeignKey, Index, MetaData, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from notafter.domain.audit import Action
@@ -15,9 +15,14 @@ from notafter.domain.revocation import RevocationBy, RevocationReason
 from notafter.domain.rollout import DEFAULT_WAVES
 from notafter.domain.user import Guessing, Role
 from notafter.domain.version import Origin
-from notafter.store.types import UtcDateTime, states
+from notafter.store.types import PlainText, UtcDateTime, states
 
-_OPEN_ITEM = text("state IN ('waiting', 'running')")
+_OPEN_ITEM = "state IN ('waiting', 'running')"
+
+
+def _where(condition: str) -> dict[str, Any]:
+    """Return the condition of an index, for each kind of database."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 class Base(DeclarativeBase):
@@ -35,7 +40,7 @@ class Base(DeclarativeBase):
         datetime: UtcDateTime(),
         dict[str, Any]: JSON(),
         list[Any]: JSON(),
-        str: Text(),
+        str: PlainText(),
     }
 
 
@@ -239,7 +244,7 @@ class RequestRow(Base):
             "uq_request_open_certificate",
             "certificate_id",
             unique=True,
-            sqlite_where=text("version_id IS NULL AND abandoned_at IS NULL"),
+            **_where("version_id IS NULL AND abandoned_at IS NULL"),
         ),
     )
 
@@ -338,14 +343,14 @@ class ItemRow(Base):
             "uq_item_open_certificate",
             "certificate_id",
             unique=True,
-            sqlite_where=text(f"{_OPEN_ITEM.text} AND subject = 'certificate'"),
+            **_where(f"{_OPEN_ITEM} AND subject = 'certificate'"),
         ),
-        Index("uq_item_open_deployment", "deployment_id", unique=True, sqlite_where=_OPEN_ITEM),
+        Index("uq_item_open_deployment", "deployment_id", unique=True, **_where(_OPEN_ITEM)),
         Index(
             "uq_item_open_server",
             "server_id",
             unique=True,
-            sqlite_where=text(f"{_OPEN_ITEM.text} AND subject = 'server'"),
+            **_where(f"{_OPEN_ITEM} AND subject = 'server'"),
         ),
     )
 

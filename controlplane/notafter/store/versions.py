@@ -79,7 +79,7 @@ def to_ask(session: Session, now: datetime, limit: int) -> list[VersionRow]:
             VersionRow.not_after > now,
             or_(VersionRow.ari_next_poll_at.is_(None), VersionRow.ari_next_poll_at <= now),
         )
-        .order_by(VersionRow.ari_next_poll_at)
+        .order_by(VersionRow.ari_next_poll_at.nulls_first())
         .limit(limit)
     )
     return list(session.scalars(query))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 from argon2 import PasswordHasher
 from notafter.custody import passwords
+from notafter.store.database import Database
 
 from tests.integration.controlplane.people import People
 from tests.integration.controlplane.stage import Stage
+from tests.postgresql import Postgresql, postgresql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,13 +27,37 @@ def short_logs() -> None:
     structlog.configure(processors=[structlog.processors.JSONRenderer(default=str)])
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    """A control plane whose inventory has one server."""
-    made = Stage(tmp_path)
-    yield made
-    made.database.close()
-    shutil.rmtree(made.workshop.runtime, ignore_errors=True)
+@pytest.fixture(scope="session")
+def server() -> Iterator[Postgresql]:
+    """A PostgreSQL with a database `migrated` that is up to date and empty."""
+    with postgresql() as started:
+        database = Database(started.make("migrated"))
+        database.migrate()
+        database.close()
+        yield started
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    """A control plane whose inventory has one server, on each kind of database."""
+    if request.param == "sqlite":
+        yield from _stage(tmp_path, None)
+        return
+    started: Postgresql = request.getfixturevalue("server")
+    name = f"stage_{uuid.uuid4().hex}"
+    try:
+        yield from _stage(tmp_path, started.make(name, template="migrated"))
+    finally:
+        started.drop(name)
+
+
+def _stage(folder: Path, database_url: str | None) -> Iterator[Stage]:
+    made = Stage(folder, database_url=database_url)
+    try:
+        yield made
+    finally:
+        made.database.close()
+        shutil.rmtree(made.workshop.runtime, ignore_errors=True)
 
 
 @pytest.fixture

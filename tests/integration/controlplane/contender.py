@@ -26,9 +26,9 @@ from notafter.store.database import Database
 LIMITS = due.Limits(certificates_per_job=2)
 
 
-def main(path: Path, kek: Path, sign: Path) -> None:
+def main(url: str, kek: Path, sign: Path) -> None:
     """Contends until nothing is due and no job waits."""
-    database = Database(f"sqlite:///{path}")
+    database = Database(url)
     desk = Desk(database, unlock(database, KekSource(kek)))
     print("ready", flush=True)
     while not sign.exists():
@@ -57,4 +57,4 @@ def _take(desk: Desk) -> bool:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

@@ -38,7 +38,8 @@ from notafter.runner import processes, results
 from notafter.runner.run import Workshop, runtime_folder
 from notafter.store import jobs
 from notafter.store.database import Database
-from notafter.store.tables import AccountRow
+from notafter.store.tables import AccountRow, Base
+from sqlalchemy import select
 
 from tests.authority import Authority
 from tests.factories import binding, scan_result
@@ -78,7 +79,9 @@ def wait_for(what: Callable[[], Any], seconds: float = 40.0) -> Any:
 class Stage:
     """A control plane in one folder; its inventory names servers that nobody connects to."""
 
-    def __init__(self, folder: Path, hosts: tuple[str, ...] = ("web1",)) -> None:
+    def __init__(
+        self, folder: Path, hosts: tuple[str, ...] = ("web1",), database_url: str | None = None
+    ) -> None:
         self.folder = folder
         self.project = ROOT
         self.inventory = folder / "inventory.json"
@@ -88,7 +91,8 @@ class Stage:
         self.stands_at: datetime | None = None
         self.port = free_port()
         self.data = folder / "data"
-        self.database = Database(f"sqlite:///{self.data / 'notafter.db'}")
+        self.url = database_url or f"sqlite:///{self.data / 'notafter.db'}"
+        self.database = Database(self.url)
         self.database.migrate()
         self.custodian = unlock(self.database, KekSource(self.data / "kek"))
         self.desk = Desk(self.database, self.custodian)
@@ -107,6 +111,15 @@ class Stage:
     def clock(self) -> datetime:
         """The time, or what a test has made of it."""
         return (self.stands_at or datetime.now(UTC)) + self.ahead
+
+    def stored(self) -> bytes:
+        """All that whoever gets hold of the database sees."""
+        if self.database.url.get_backend_name() == "sqlite":
+            files = self.data.glob("notafter.db*")
+            return b"".join(file.read_bytes() for file in files)
+        with self.database.read() as session:
+            tables = [session.execute(select(table)).all() for table in Base.metadata.sorted_tables]
+        return repr(tables).encode()
 
     def claim(self) -> Claim:
         """Take the oldest waiting job, as a worker does."""
@@ -211,6 +224,7 @@ class Stage:
             "HOME": os.environ.get("HOME", "/"),
             "PYTHONPATH": str(ROOT / "controlplane"),
             "NOTAFTER_DATA_DIR": str(self.data),
+            "NOTAFTER_DATABASE_URL": self.url,
             "NOTAFTER_PROJECT": str(self.project),
             "NOTAFTER_INVENTORY": str(self.inventory),
             "NOTAFTER_PORT": str(self.port),

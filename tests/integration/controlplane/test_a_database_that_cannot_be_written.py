@@ -49,7 +49,7 @@ def held(stage: Stage) -> Iterator[None]:
 def impatient(stage: Stage) -> Iterator[Stage]:
     """A control plane that waits a moment for the database, and not half a minute."""
     stage.database.close()
-    stage.database = Database(stage.database.url, busy_seconds=0.2)
+    stage.database = Database(stage.url, busy_seconds=0.2)
     stage.desk = type(stage.desk)(stage.database, stage.custodian)
     yield stage
     stage.database.close()

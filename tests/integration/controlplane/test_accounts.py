@@ -54,7 +54,7 @@ def test_an_external_account_goes_in_and_its_key_never_comes_out(
     assert made.json()["eab_key_id"] == "kid-1"
     shown = made.text + client.get("/api/v1/accounts").text
     assert HMAC_KEY not in shown
-    assert HMAC_KEY.encode() not in (stage.data / "notafter.db").read_bytes()
+    assert HMAC_KEY.encode() not in stage.stored()
     with stage.database.read() as session:
         row = accounts.by_name(session, "zero")
         assert account.eab_hmac_key(stage.custodian, row) == HMAC_KEY

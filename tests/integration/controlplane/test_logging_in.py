@@ -62,7 +62,7 @@ def test_the_first_start_makes_an_admin_who_sets_a_password_of_their_own(
 def test_what_is_stored_opens_nothing(stage: Stage, people: People) -> None:
     people.somebody("alice")
     given = log_in(people.client(), "alice")
-    stored = (stage.data / "notafter.db").read_bytes() + (stage.data / "notafter.db-wal").read_bytes()
+    stored = stage.stored()
     for secret in (PASSWORD, given["refresh_token"], given["access_token"]):
         assert secret.encode() not in stored
     with stage.database.read() as session:

@@ -34,8 +34,7 @@ CONTENDERS = 3
 def contend(stage: Stage) -> list[subprocess.Popen[str]]:
     """Starts schedulers and workers in processes of their own, and lets them all go at once."""
     sign = stage.folder / "go"
-    database = stage.data / "notafter.db"
-    words = [str(database), str(stage.data / "kek"), str(sign)]
+    words = [stage.url, str(stage.data / "kek"), str(sign)]
     started = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.integration.controlplane.contender", *words],

@@ -262,6 +262,7 @@ def test_s17_who_changes_removes_or_puts_in_an_entry_is_found_out(
     assert wrong(stage, kept) != ""
 
 
+@pytest.mark.parametrize("stage", ["sqlite"], indirect=True)
 def test_a_record_that_was_taken_back_as_a_whole_is_found_out_by_an_anchor(stage: Stage) -> None:
     note(stage, 3)
     stage.database.close()

@@ -365,18 +365,21 @@ def upgrade() -> None:
             ["certificate_id"],
             unique=True,
             sqlite_where=sa.text("state IN ('waiting', 'running') AND subject = 'certificate'"),
+            postgresql_where=sa.text("state IN ('waiting', 'running') AND subject = 'certificate'"),
         )
         batch_op.create_index(
             "uq_item_open_deployment",
             ["deployment_id"],
             unique=True,
             sqlite_where=sa.text("state IN ('waiting', 'running')"),
+            postgresql_where=sa.text("state IN ('waiting', 'running')"),
         )
         batch_op.create_index(
             "uq_item_open_server",
             ["server_id"],
             unique=True,
             sqlite_where=sa.text("state IN ('waiting', 'running') AND subject = 'server'"),
+            postgresql_where=sa.text("state IN ('waiting', 'running') AND subject = 'server'"),
         )
 
     op.create_table(
@@ -456,6 +459,7 @@ def upgrade() -> None:
             ["certificate_id"],
             unique=True,
             sqlite_where=sa.text("version_id IS NULL AND abandoned_at IS NULL"),
+            postgresql_where=sa.text("version_id IS NULL AND abandoned_at IS NULL"),
         )
 
 
@@ -465,6 +469,7 @@ def downgrade() -> None:
         batch_op.drop_index(
             "uq_request_open_certificate",
             sqlite_where=sa.text("version_id IS NULL AND abandoned_at IS NULL"),
+            postgresql_where=sa.text("version_id IS NULL AND abandoned_at IS NULL"),
         )
         batch_op.drop_index(batch_op.f("ix_request_certificate_id"))
 
@@ -477,13 +482,17 @@ def downgrade() -> None:
         batch_op.drop_index(
             "uq_item_open_server",
             sqlite_where=sa.text("state IN ('waiting', 'running') AND subject = 'server'"),
+            postgresql_where=sa.text("state IN ('waiting', 'running') AND subject = 'server'"),
         )
         batch_op.drop_index(
-            "uq_item_open_deployment", sqlite_where=sa.text("state IN ('waiting', 'running')")
+            "uq_item_open_deployment",
+            sqlite_where=sa.text("state IN ('waiting', 'running')"),
+            postgresql_where=sa.text("state IN ('waiting', 'running')"),
         )
         batch_op.drop_index(
             "uq_item_open_certificate",
             sqlite_where=sa.text("state IN ('waiting', 'running') AND subject = 'certificate'"),
+            postgresql_where=sa.text("state IN ('waiting', 'running') AND subject = 'certificate'"),
         )
         batch_op.drop_index(batch_op.f("ix_item_job_id"))
         batch_op.drop_index(batch_op.f("ix_item_account_id"))
