@@ -12,6 +12,7 @@ from notafter.api import (
     findings,
     health,
     jobs,
+    metrics,
     problems,
     rights,
     runs,
@@ -20,10 +21,19 @@ from notafter.api import (
     users,
 )
 from notafter.api.document import Application
+from notafter.api.envelope import Envelope
 from notafter.api.limits import BodyLimit
 from notafter.api.service import Service, guard
 
-NOUNS = (health, servers, certificates, findings, jobs, runs, accounts, bundles, auth, tokens, users, audit)
+NOUNS = (
+    *(health, metrics, servers, certificates, findings, jobs, runs, accounts, bundles),
+    *(auth, tokens, users, audit),
+)
+
+
+def served(service: Service) -> Envelope:
+    """Return what is served: the application, and what goes around each of its answers."""
+    return Envelope(create(service), service.stopwatch.observe)
 
 
 def create(service: Service) -> Application:

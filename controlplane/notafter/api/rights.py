@@ -18,6 +18,7 @@ class Door(StrEnum):
 
 NEEDS: Mapping[str, Right | Door] = {
     "GET /healthz": Door.OPEN,
+    "GET /metrics": Right.READ,
     "GET /readyz": Door.OPEN,
     "GET /api/v1/accounts": Right.READ,
     "POST /api/v1/accounts": Right.MANAGE,

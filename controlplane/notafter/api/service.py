@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Annotated
@@ -14,12 +14,14 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from notafter.api import rights
 from notafter.api.rights import Door
 from notafter.api.schema import V1
+from notafter.api.stopwatch import Stopwatch
 from notafter.custody.custodian import Custodian
 from notafter.domain.audit import Action, Detail
 from notafter.domain.errors import NotAllowed, NotAuthenticated
 from notafter.domain.user import Right
 from notafter.lifecycle.audit import Ledger, Recorded
 from notafter.lifecycle.login import Office, Visitor
+from notafter.lifecycle.scheduler import Pulse
 from notafter.store.database import Database, Session
 
 _bearer = HTTPBearer(
@@ -36,6 +38,8 @@ class Service:
     custodian: Custodian
     clock: Callable[[], datetime]
     wake: Callable[[], None]
+    pulse: Pulse = field(default_factory=Pulse)
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
 
     def recorded(
         self, who: Visitor, action: Action, subject: str = "", detail: Detail | None = None

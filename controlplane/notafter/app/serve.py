@@ -16,6 +16,7 @@ from notafter.api.service import Service
 from notafter.app.rooms import Rooms, clock, rooms
 from notafter.domain.errors import RunnerError, SettingsError
 from notafter.lifecycle import recovery, scheduler, user
+from notafter.lifecycle.scheduler import Pulse
 from notafter.lifecycle.work import Worker
 from notafter.runner import run
 from notafter.runner.run import Workshop
@@ -57,9 +58,10 @@ class _Process:
         self.cancel = threading.Event()
         self.wake = threading.Event()
         self.roster: set[str] = set()
-        service = Service(opened.database, opened.custodian, clock, self.wake.set)
+        self.pulse = Pulse()
+        service = Service(opened.database, opened.custodian, clock, self.wake.set, self.pulse)
         config = uvicorn.Config(
-            application.create(service),
+            application.served(service),
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=5,
@@ -84,6 +86,7 @@ class _Process:
             clock,
             self.opened.limits,
             settings.tick_seconds,
+            self.pulse,
         )
         log.info("serving", address=settings.host, port=settings.port)
         while not self.asked.wait(1.0) and web.is_alive():

@@ -10,6 +10,7 @@ from notafter.domain.reason import Reason, ReasonCode
 from notafter.failpoint import failpoint
 from notafter.lifecycle.record.ending import end, is_open
 from notafter.runner import processes, run
+from notafter.runner.processes import Life
 from notafter.runner.run import Workshop
 from notafter.store import items, jobs
 from notafter.store.database import Database, Session
@@ -18,6 +19,9 @@ from notafter.store.tables import JobRow
 log = structlog.get_logger(__name__)
 
 _WHY = Reason(ReasonCode.WORKER_GONE, "the control plane ended, or stood still, while the job ran")
+#: A process on another machine holds its jobs as long as it says so at least this often.
+LEASE = timedelta(minutes=3)
+BEAT = timedelta(seconds=20)
 #: A job also makes keys before its run, and puts the last of it on record afterwards.
 _BEYOND_A_RUN = timedelta(minutes=30)
 
@@ -29,7 +33,7 @@ def recover(database: Database, workshop: Workshop, roster: AbstractSet[str], no
     """
     with database.read() as session:
         running = jobs.running(session)
-        lost = [job for job in running if _gone(job, roster) or _overdue(job, workshop, now)]
+        lost = [job for job in running if _gone(job, roster, now) or _overdue(job, workshop, now)]
         orphans = [(job.id, job.fence, job.run_id) for job in lost]
     for job_id, fence, run_id in orphans:
         ended = processes.end_marked(run_id) if run_id else 0
@@ -45,6 +49,12 @@ def recover(database: Database, workshop: Workshop, roster: AbstractSet[str], no
     return [job_id for job_id, _, _ in orphans]
 
 
+def beat(database: Database, now: datetime) -> None:
+    """Say for all jobs that this process holds that it still does."""
+    with database.write() as session:
+        jobs.beat(session, processes.identity(), now)
+
+
 def sweep(database: Database, workshop: Workshop) -> None:
     """Remove the folders of runs that no worker holds.
 
@@ -57,11 +67,14 @@ def sweep(database: Database, workshop: Workshop) -> None:
         run.remove(workshop, run_id)
 
 
-def _gone(job: JobRow, roster: AbstractSet[str]) -> bool:
-    """Tell whether nobody holds a job: its process has ended, or it is ours and dropped it."""
+def _gone(job: JobRow, roster: AbstractSet[str], now: datetime) -> bool:
+    """Tell whether nobody holds a job: its process has ended, fell silent, or is ours and dropped it."""
     if job.worker == processes.identity():
         return job.run_id not in roster
-    return job.worker is None or not processes.alive(job.worker)
+    life = Life.ENDED if job.worker is None else processes.life(job.worker)
+    if life is Life.ELSEWHERE:
+        return job.beat_at is None or job.beat_at + LEASE < now
+    return life is Life.ENDED
 
 
 def _overdue(job: JobRow, workshop: Workshop, now: datetime) -> bool:

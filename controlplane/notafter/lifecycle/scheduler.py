@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -16,6 +17,13 @@ from notafter.store.database import Database
 log = structlog.get_logger(__name__)
 
 
+@dataclass
+class Pulse:
+    """What the clockwork of this process has done last."""
+
+    ticked_at: datetime | None = None
+
+
 def start(  # noqa: PLR0913, PLR0917 -- all that the clockwork calls with
     database: Database,
     workshop: Workshop,
@@ -23,6 +31,7 @@ def start(  # noqa: PLR0913, PLR0917 -- all that the clockwork calls with
     clock: Callable[[], datetime],
     limits: Limits,
     seconds: float,
+    pulse: Pulse,
 ) -> BackgroundScheduler:
     """Start the clockwork; it only calls, and what it calls may be called at any time."""
     scheduler = BackgroundScheduler(timezone="UTC", daemon=True)
@@ -30,11 +39,16 @@ def start(  # noqa: PLR0913, PLR0917 -- all that the clockwork calls with
     def tick() -> None:
         recovery.recover(database, workshop, roster, clock())
         due.tick(database, clock(), limits)
+        pulse.ticked_at = clock()
 
     def windows() -> None:
         window.ask(database, clock())
 
-    for work, interval in ((tick, seconds), (windows, max(seconds, 5.0))):
+    def beat() -> None:
+        recovery.beat(database, clock())
+
+    beats = recovery.BEAT.total_seconds()
+    for work, interval in ((tick, seconds), (windows, max(seconds, 5.0)), (beat, beats)):
         scheduler.add_job(
             _guarded(work),
             "interval",

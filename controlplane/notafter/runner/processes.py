@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 
 MARK = "NOTAFTER_RUN"
@@ -13,16 +14,34 @@ _PAUSE_SECONDS = 0.05
 _STARTED_FIELD = 19
 
 
+class Life(StrEnum):
+    """What is known here of a process."""
+
+    RUNS = "runs"
+    ENDED = "ended"
+    ELSEWHERE = "elsewhere"  #: on another machine, or where its processes are not seen
+
+
 def identity(pid: int | None = None) -> str:
-    """Return a name for a process that no other ever has: boot, id, time of start."""
+    """Return a name for a process that no other ever has: machine, boot, who sees it, id, time of start."""
     number = os.getpid() if pid is None else pid
-    return f"{_boot()}/{number}/{_started(number) or 0}"
+    return f"{_machine()}/{_boot()}/{_name_space()}/{number}/{_started(number) or 0}"
 
 
-def alive(name: str) -> bool:
-    """Tell whether the process with this identity still runs."""
-    number = name.split("/")[1] if name.count("/") == 2 else ""  # noqa: PLR2004 -- three parts
-    return number.isdigit() and identity(int(number)) == name and _started(int(number)) is not None
+def life(name: str) -> Life:
+    """Tell whether the process with this identity still runs, as far as can be told from here."""
+    machine, _, rest = name.partition("/")
+    boot, _, rest = rest.partition("/")
+    name_space, _, rest = rest.partition("/")
+    if machine != _machine():
+        return Life.ELSEWHERE
+    if boot != _boot():
+        return Life.ENDED  # this machine was started anew since
+    if name_space != _name_space():
+        return Life.ELSEWHERE
+    number = rest.partition("/")[0]
+    runs = number.isdigit() and identity(int(number)) == name and _started(int(number)) is not None
+    return Life.RUNS if runs else Life.ENDED
 
 
 def marked(run_id: str) -> list[int]:
@@ -110,6 +129,20 @@ def _started(pid: int) -> int | None:
 def _parent(pid: int) -> int | None:
     fields = _stat(pid)
     return int(fields[1]) if fields else None
+
+
+def _machine() -> str:
+    """Return what tells machines apart; the name as well, for a copy of a machine may have kept its id."""
+    try:
+        found = Path("/etc/machine-id").read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        found = "none"
+    return f"{found}@{os.uname().nodename}"
+
+
+def _name_space() -> str:
+    """Return the name space of process ids (pid_namespaces(7)): a container has one of its own."""
+    return str(Path("/proc/self/ns/pid").readlink())
 
 
 def _boot() -> str:

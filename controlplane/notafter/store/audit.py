@@ -26,8 +26,8 @@ class Wanted:
 
 
 def head(session: Session) -> AuditHeadRow | None:
-    """Return the head of the chain; who means to add to it is alone until the transaction ends."""
-    return session.get(AuditHeadRow, _HEAD, with_for_update=True)
+    """Return the head of the chain; who adds to it is alone, as all who write are."""
+    return session.get(AuditHeadRow, _HEAD)
 
 
 def begin(session: Session, start: str) -> AuditHeadRow:
@@ -79,7 +79,9 @@ def page(session: Session, wanted: Wanted, before: int | None, limit: int) -> li
 
 def everything(session: Session, after: int = 0) -> Iterator[AuditRow]:
     """Return all entries by number, of which few are in memory at a time."""
-    query = select(AuditRow).where(AuditRow.number > after).order_by(AuditRow.number)
-    for row in session.scalars(query.execution_options(yield_per=_AT_ONCE)):
-        yield row
-        session.expunge(row)
+    query = select(AuditRow).order_by(AuditRow.number).limit(_AT_ONCE)
+    while rows := list(session.scalars(query.where(AuditRow.number > after))):
+        for row in rows:
+            after = row.number
+            yield row
+            session.expunge(row)

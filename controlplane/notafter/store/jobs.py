@@ -75,6 +75,13 @@ def holding(session: Session, claim: Claim) -> JobRow:
     return row
 
 
+def beat(session: Session, worker: str, now: datetime) -> None:
+    """Put down that a worker still holds its jobs."""
+    session.execute(
+        update(JobRow).where(JobRow.worker == worker, JobRow.state == JobState.RUNNING).values(beat_at=now)
+    )
+
+
 def running(session: Session) -> list[JobRow]:
     """Return the jobs that some worker holds."""
     return list(session.scalars(select(JobRow).where(JobRow.state == JobState.RUNNING)))
@@ -151,6 +158,7 @@ def _take(  # noqa: PLR0913, PLR0917 -- one statement, all that it sets
             worker=worker,
             run_id=run_id,
             started_at=now,
+            beat_at=now,
         ),
     )
     if not isinstance(moved, CursorResult) or moved.rowcount != 1:

@@ -326,6 +326,8 @@ class JobRow(Base):
     message: Mapped[str | None]
     fence: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None]
+    #: When its worker last said that it holds it.
+    beat_at: Mapped[datetime | None]
     run_id: Mapped[str | None]
     token_hash: Mapped[str | None]
     #: The name that a run which somebody else started gave itself: told twice it is recorded once.
@@ -378,7 +380,7 @@ class ItemRow(Base):
     #: The seconds of patience that the CA asked for.
     retry_after: Mapped[float | None]
     seconds: Mapped[float | None]
-    finished_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None] = mapped_column(index=True)
 
     job: Mapped[JobRow] = relationship(back_populates="items")
     certificate: Mapped[CertificateRow | None] = relationship()

@@ -47,9 +47,9 @@ from tests.factories import binding, scan_result
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from fastapi import FastAPI
     from notafter.domain.outcome import Outcome
     from notafter.store.jobs import Claim
+    from starlette.types import ASGIApp
 
 ROOT = Path(__file__).parents[3]
 DNS_SECRET = "canary-dns-9f3a1c"
@@ -189,9 +189,9 @@ class Stage:
         return Service(self.database, self.custodian, self.clock, lambda: None)
 
     @contextmanager
-    def api(self, app: FastAPI | None = None) -> Iterator[str]:
+    def api(self, app: ASGIApp | None = None) -> Iterator[str]:
         """Serve the API from this process, as it is or as a test has made it."""
-        served = app or application.create(self.service)
+        served = app or application.served(self.service)
         config = uvicorn.Config(served, host="127.0.0.1", port=self.port, log_config=None)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run)

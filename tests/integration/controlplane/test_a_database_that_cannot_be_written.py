@@ -22,6 +22,7 @@ from notafter.lifecycle.record import record
 from notafter.lifecycle.work import Worker
 from notafter.store import certificates, items, tokens
 from notafter.store.database import Database
+from sqlalchemy import text
 
 from tests.integration.controlplane.stage import Stage
 
@@ -36,13 +37,20 @@ _PRIVATE = (1 << 18) | 16384  # MS_PRIVATE | MS_REC, sys/mount.h
 @contextmanager
 def held(stage: Stage) -> Iterator[None]:
     """Somebody else writes and does not come to an end."""
-    other = sqlite3.connect(stage.data / "notafter.db", isolation_level=None, check_same_thread=False)
-    other.execute("BEGIN IMMEDIATE")
-    try:
+    if stage.database.url.get_backend_name() == "sqlite":
+        other = sqlite3.connect(stage.data / "notafter.db", isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+        return
+    holder = Database(stage.url)
+    with holder.write() as session:
+        session.execute(text("SELECT 1"))
         yield
-    finally:
-        other.execute("ROLLBACK")
-        other.close()
+    holder.close()
 
 
 @pytest.fixture

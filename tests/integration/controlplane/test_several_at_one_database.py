@@ -12,11 +12,15 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+from notafter.domain.errors import ClaimLost
 from notafter.domain.job import ItemState, JobState
 from notafter.domain.run import RunEnd, RunState
 from notafter.lifecycle import due, recovery, request, signing
 from notafter.lifecycle.due import Limits
 from notafter.lifecycle.record.finish import finish
+from notafter.runner import processes
+from notafter.runner.processes import Life
 from notafter.store import certificates, items, jobs
 from notafter.store.tables import RequestRow
 from sqlalchemy import func, select
@@ -118,3 +122,49 @@ def test_k7_a_worker_that_stood_still_beyond_its_lease_is_fenced_when_it_goes_on
             assert certificates.get(session, 1).failures == 0
             assert session.scalar(select(func.count()).select_from(RequestRow)) == 1, "one attempt for both"
         finish(stage.database, claim, RunEnd(RunState.COMPLETED), later)
+
+
+def test_a_job_of_another_machine_is_its_own_as_long_as_it_says_so(stage: Stage) -> None:
+    stage.one_certificate()
+    with stage.database.write() as session:
+        request.renew(session, [1], "test", stage.clock())
+    claim = stage.claim()
+    now = stage.clock()
+    with stage.database.write() as session:
+        machine, _, rest = processes.identity().partition("/")
+        jobs.get(session, claim.job_id).worker = f"{machine}-2/{rest}"
+    soon, late = now + recovery.LEASE - timedelta(seconds=5), now + recovery.LEASE + timedelta(seconds=5)
+    assert recovery.recover(stage.database, stage.workshop, frozenset(), soon) == []
+    with stage.database.write() as session:
+        jobs.beat(session, f"{machine}-2/{rest}", soon)
+    recovery.beat(stage.database, late)
+    assert recovery.recover(stage.database, stage.workshop, frozenset(), late) == [], "it has beaten"
+    later = soon + recovery.LEASE + timedelta(seconds=5)
+    assert recovery.recover(stage.database, stage.workshop, frozenset(), later) == [claim.job_id]
+    with pytest.raises(ClaimLost), stage.database.write() as session:
+        jobs.holding(session, claim)
+
+
+def test_a_process_says_that_it_holds_its_jobs(stage: Stage) -> None:
+    stage.one_certificate()
+    with stage.database.write() as session:
+        request.renew(session, [1], "test", stage.clock())
+    claim = stage.claim()
+    later = stage.clock() + timedelta(minutes=1)
+    recovery.beat(stage.database, later)
+    with stage.database.read() as session:
+        assert jobs.get(session, claim.job_id).beat_at == later
+
+
+def test_what_is_known_of_a_process_from_here() -> None:
+    machine, boot, name_space, number, started = processes.identity().split("/")
+    for name, life in (
+        ((machine, boot, name_space, number, started), Life.RUNS),
+        ((machine, boot, name_space, number, "1"), Life.ENDED),
+        ((machine, boot, name_space, "4194303", started), Life.ENDED),
+        ((machine, "another-boot", name_space, number, started), Life.ENDED),
+        ((machine, boot, "pid:[1]", number, started), Life.ELSEWHERE),
+        (("other@web1", boot, name_space, number, started), Life.ELSEWHERE),
+        (("nonsense",), Life.ELSEWHERE),
+    ):
+        assert processes.life("/".join(name)) is life, name

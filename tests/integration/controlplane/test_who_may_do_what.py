@@ -46,6 +46,7 @@ VIEWER = FIRST | {
     "GET /api/v1/jobs/{job_id}/lines",
     "GET /api/v1/servers",
     "GET /api/v1/servers/{name}",
+    "GET /metrics",
 }
 OPERATOR = VIEWER | {
     "POST /api/v1/certificates/revoked",
