@@ -35,7 +35,7 @@ test: install check ## Every check and every test
 	@$(BIN)/pytest
 
 .PHONY: bench
-bench: install ## Measures one thing against another in one run, as a ratio (B=issue, B=scan, B=vhosts)
+bench: install ## Measures one thing against another in one run, as a ratio (B=issue, B=scan, B=probe, B=vhosts, B=api)
 	@$(BIN)/python -m tests.bench.$(B)
 
 .PHONY: fuzz

@@ -213,8 +213,7 @@ def page(desk: ServiceDep, after: After = 0, limit: Limit = 50) -> Page[Certific
     now = desk.clock()
     with desk.database.read() as session:
         rows = certificates.page(session, after, limit + 1)
-        outlook = Outlook(session, now)
-        shown = [_short(outlook, row, now) for row in rows[:limit]]
+        shown = _shown(session, rows[:limit], now)
     return Page(items=shown, next=shown[-1].id if len(rows) > limit else None)
 
 
@@ -247,7 +246,7 @@ def adopt_one(desk: ServiceDep, who: VisitorDep, certificate_id: Id, wish: Adopt
 def renew(desk: ServiceDep, who: VisitorDep, certificate_id: Id) -> JobShort:
     """Ask for a renewal now; asking again while a job is at it gives the same job."""
     with desk.change(who, Action.RENEWAL_ASKED, _key(certificate_id)) as session:
-        job = short(request.renew(session, [certificate_id], who.name, desk.clock()))
+        job = short(session, request.renew(session, [certificate_id], who.name, desk.clock()))
     desk.wake()
     return job
 
@@ -256,7 +255,7 @@ def renew(desk: ServiceDep, who: VisitorDep, certificate_id: Id) -> JobShort:
 def verify(desk: ServiceDep, who: VisitorDep, certificate_id: Id) -> JobShort:
     """Ask what is really served where this certificate should be."""
     with desk.change(who, Action.VERIFICATION_ASKED, _key(certificate_id)) as session:
-        job = short(request.verify(session, [certificate_id], who.name, desk.clock()))
+        job = short(session, request.verify(session, [certificate_id], who.name, desk.clock()))
     desk.wake()
     return job
 
@@ -296,8 +295,18 @@ def _revocation(row: RevocationRow) -> Revocation:
     )
 
 
-def _short(outlook: Outlook, row: CertificateRow, now: datetime) -> CertificateShort:
-    facts = certificates.facts(outlook.session, row)
+def _shown(session: Session, rows: list[CertificateRow], now: datetime) -> list[CertificateShort]:
+    """Return certificates as a list shows them, with few queries for all."""
+    ids = [row.id for row in rows]
+    busy, places = certificates.busy_among(session, ids), deployments.counts(session, ids)
+    outlook = Outlook(session, now)
+    return [_short(outlook, row, now, places.get(row.id, 0), in_progress=row.id in busy) for row in rows]
+
+
+def _short(
+    outlook: Outlook, row: CertificateRow, now: datetime, places: int, *, in_progress: bool
+) -> CertificateShort:
+    facts = certificates.facts(outlook.session, row, in_progress=in_progress)
     decision = outlook.decision(row, facts)
     current = row.current
     return CertificateShort(
@@ -309,7 +318,7 @@ def _short(outlook: Outlook, row: CertificateRow, now: datetime) -> CertificateS
         health=health(facts, now),
         fingerprint=current.fingerprint if current else None,
         not_after=current.not_after if current else None,
-        deployments=len(row.deployments),
+        deployments=places,
         failures=row.failures,
         last_problem=row.last_problem,
         next_step=NextStep(
@@ -323,7 +332,7 @@ def _short(outlook: Outlook, row: CertificateRow, now: datetime) -> CertificateS
 
 def _detail(session: Session, row: CertificateRow, now: datetime) -> Certificate:
     return Certificate(
-        **_short(Outlook(session, now), row, now).model_dump(),
+        **_shown(session, [row], now)[0].model_dump(),
         account=row.account.name if row.account else None,
         alternatives=[other.account.name for other in row.alternatives],
         credential=row.credential.name if row.credential else None,

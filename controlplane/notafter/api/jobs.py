@@ -7,7 +7,9 @@ from fastapi import APIRouter
 from notafter.api.schema import V1, After, Before, Id, Limit, Output, Page
 from notafter.api.service import ServiceDep
 from notafter.domain.job import ItemState, JobKind, JobState, Subject
-from notafter.store import jobs, lines
+from notafter.store import items, jobs, lines
+from notafter.store.database import Session
+from notafter.store.items import Count
 from notafter.store.tables import ItemRow, JobRow
 
 router = APIRouter(prefix=f"{V1}/jobs", tags=["jobs"])
@@ -66,7 +68,8 @@ def page(desk: ServiceDep, before: Before = None, limit: Limit = 50) -> Page[Job
     """List the jobs, the newest first."""
     with desk.database.read() as session:
         rows = jobs.page(session, before, limit + 1)
-        shown = [short(row) for row in rows[:limit]]
+        counts = items.counts(session, [row.id for row in rows])
+        shown = [_short(row, counts.get(row.id, Count())) for row in rows[:limit]]
     return Page(items=shown, next=shown[-1].id if len(rows) > limit else None)
 
 
@@ -75,7 +78,7 @@ def detail(desk: ServiceDep, job_id: Id) -> Job:
     """Show one job."""
     with desk.database.read() as session:
         row = jobs.get(session, job_id)
-        return Job(**short(row).model_dump(), details=[_item(item) for item in row.items])
+        return Job(**short(session, row).model_dump(), details=[_item(item) for item in row.items])
 
 
 @router.get("/{job_id}/lines")
@@ -88,8 +91,12 @@ def log(desk: ServiceDep, job_id: Id, after: After = 0, limit: Limit = 200) -> P
     return Page(items=shown, next=shown[-1].number if len(rows) > limit else None)
 
 
-def short(row: JobRow) -> JobShort:
+def short(session: Session, row: JobRow) -> JobShort:
     """Return a job as a list shows it."""
+    return _short(row, items.counts(session, [row.id]).get(row.id, Count()))
+
+
+def _short(row: JobRow, count: Count) -> JobShort:
     return JobShort(
         id=row.id,
         kind=row.kind,
@@ -100,8 +107,8 @@ def short(row: JobRow) -> JobShort:
         started_at=row.started_at,
         finished_at=row.finished_at,
         message=row.message,
-        items=len(row.items),
-        failed=sum(item.state is ItemState.FAILED for item in row.items),
+        items=count.items,
+        failed=count.failed,
     )
 
 

@@ -87,7 +87,7 @@ def scan(desk: ServiceDep, who: VisitorDep, wish: ScanWish | None = None) -> Job
     names = wish.servers if wish else []
     said: Detail = {"servers": names[:_NAMED], "number": len(names)}
     with desk.change(who, Action.SCAN_ASKED, "", said) as session:
-        job = short(request.scan(session, names, who.name, desk.clock()))
+        job = short(session, request.scan(session, names, who.name, desk.clock()))
     desk.wake()
     return job
 

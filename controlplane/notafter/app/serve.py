@@ -130,7 +130,8 @@ class _Process:
 def _listening(settings: Settings) -> Iterator[socket.socket]:
     """Take the port first, so that a second instance stops here and touches nothing."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as sock:
+    # said to be TCP, or asyncio leaves Nagle's algorithm on, which keeps the last part of an answer for 40 ms
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind((settings.host, settings.port))

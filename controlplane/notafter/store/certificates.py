@@ -1,5 +1,6 @@
 """Certificates, and the facts that the renewal policy asks for."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy import exists, or_, select
@@ -35,7 +36,7 @@ def page(session: Session, after: int, limit: int) -> list[CertificateRow]:
     query = (
         select(CertificateRow)
         .where(CertificateRow.id > after)
-        .options(selectinload(CertificateRow.alternatives))
+        .options(selectinload(CertificateRow.alternatives), selectinload(CertificateRow.current))
     )
     return list(session.scalars(query.order_by(CertificateRow.id).limit(limit)))
 
@@ -78,15 +79,25 @@ def busy(session: Session, row: CertificateRow) -> bool:
     return session.scalar(query.limit(1)) is not None
 
 
-def facts(session: Session, row: CertificateRow) -> RenewalFacts:
-    """Return what the renewal policy looks at."""
+def busy_among(session: Session, ids: Collection[int]) -> set[int]:
+    """Return those that a job is renewing."""
+    query = select(ItemRow.certificate_id).where(
+        ItemRow.certificate_id.in_(ids),
+        ItemRow.subject == Subject.CERTIFICATE,
+        ItemRow.state.in_(OPEN_ITEM_STATES),
+    )
+    return {found for found in session.scalars(query) if found is not None}
+
+
+def facts(session: Session, row: CertificateRow, *, in_progress: bool | None = None) -> RenewalFacts:
+    """Return what the renewal policy looks at; who knows whether a job is at it may say so."""
     seconds = row.renew_before_seconds
     current = row.current
     return RenewalFacts(
         id=row.id,
         adopted=row.adopted_at is not None,
         auto_renew=row.auto_renew,
-        in_progress=busy(session, row),
+        in_progress=busy(session, row) if in_progress is None else in_progress,
         version=versions.facts(current) if current else None,
         renew_before=None if seconds is None else timedelta(seconds=seconds),
         first_renewal_at=row.first_renewal_at,

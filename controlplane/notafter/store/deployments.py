@@ -1,6 +1,6 @@
 """Deployments, and the facts that the deploy policy asks for."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 from typing import TypeVar
@@ -30,6 +30,16 @@ def by_key(session: Session, key: str) -> DeploymentRow | None:
     """Return the deployment that a plan calls `dep-5`."""
     number = numbered("dep", key)
     return None if number is None else session.get(DeploymentRow, number)
+
+
+def counts(session: Session, certificate_ids: Collection[int]) -> dict[int, int]:
+    """Return how many places each of these certificates has."""
+    query = (
+        select(DeploymentRow.certificate_id, func.count())
+        .where(DeploymentRow.certificate_id.in_(certificate_ids))
+        .group_by(DeploymentRow.certificate_id)
+    )
+    return {row[0]: row[1] for row in session.execute(query)}
 
 
 def of_server(session: Session, server_id: int) -> dict[Key, DeploymentRow]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, false, or_, select
+from sqlalchemy import ColumnElement, and_, case, false, func, or_, select
 
 from notafter.domain.budget import Key, OrderKind
 from notafter.domain.job import OPEN_ITEM_STATES, ItemState, JobKind, Subject
@@ -14,6 +14,25 @@ from notafter.store.tables import CertificateRow, DeploymentRow, ItemRow, JobRow
 
 #: More failures of one certificate than these are not looked at.
 _LONG_AGO = 100
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many items a job has, and how many of them have failed."""
+
+    items: int = 0
+    failed: int = 0
+
+
+def counts(session: Session, job_ids: Collection[int]) -> dict[int, Count]:
+    """Return the counts of jobs that have items."""
+    failed = func.sum(case((ItemRow.state == ItemState.FAILED, 1), else_=0))
+    query = (
+        select(ItemRow.job_id, func.count(), failed)
+        .where(ItemRow.job_id.in_(job_ids))
+        .group_by(ItemRow.job_id)
+    )
+    return {row[0]: Count(row[1], row[2]) for row in session.execute(query)}
 
 
 def add_certificate(  # noqa: PLR0913, PLR0917 -- an item with the order that it is to be

@@ -359,9 +359,9 @@ class ItemRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
     subject: Mapped[Subject] = mapped_column(states(Subject))
-    certificate_id: Mapped[int | None] = mapped_column(ForeignKey("certificate.id"))
-    deployment_id: Mapped[int | None] = mapped_column(ForeignKey("deployment.id"))
-    server_id: Mapped[int | None] = mapped_column(ForeignKey("server.id"))
+    certificate_id: Mapped[int | None] = mapped_column(ForeignKey("certificate.id"), index=True)
+    deployment_id: Mapped[int | None] = mapped_column(ForeignKey("deployment.id"), index=True)
+    server_id: Mapped[int | None] = mapped_column(ForeignKey("server.id"), index=True)
     state: Mapped[ItemState] = mapped_column(states(ItemState))
     due_reason: Mapped[str]
     attempt: Mapped[int] = mapped_column(default=1)
