@@ -11,6 +11,7 @@ from notafter.domain.audit import Action, Actor, Detail, Entry
 from notafter.store import audit
 from notafter.store.database import Database, Session
 from notafter.store.tables import AuditHeadRow
+from notafter.store.types import plain
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Ledger:
         """Add an entry."""
         head = audit.head(session) or self._begin(session)
         key = self._key(head)
-        entry = Entry(head.number + 1, now, actor, action, subject, detail or {})
+        who = Actor(plain(actor.name), plain(actor.address))  # as it is read again later
+        entry = Entry(head.number + 1, now, who, action, plain(subject), detail or {})
         link = chain.link(key, head.link, entry.text())
         audit.add(session, entry, link)
         head.number, head.link = entry.number, link

@@ -74,6 +74,7 @@ class Database:
         config = _config()
         with self._named(), self._writer.begin() as connection:
             _refuse_newer(connection, config)
+            self._kind.take_your_time(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
         return str(ScriptDirectory.from_config(config).get_current_head())

@@ -79,6 +79,11 @@ def begin(connection: Connection, *, writes: bool) -> None:
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
 
+def take_your_time(connection: Connection) -> None:
+    """Let the statements of this transaction take long: an index of a large table does."""
+    connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+
+
 def place(url: URL) -> str:
     """Return what messages call it."""
     return f"the database {url.database} at {url.host or 'this machine'}"

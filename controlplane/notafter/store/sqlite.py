@@ -27,6 +27,10 @@ def begin(connection: Connection, *, writes: bool) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
+def take_your_time(_connection: Connection) -> None:
+    """Let the statements of this transaction take long: here they may anyway."""
+
+
 def place(url: URL) -> str:
     """Return what messages call it."""
     return url.database or str(url)

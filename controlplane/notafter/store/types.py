@@ -38,9 +38,14 @@ class PlainText(TypeDecorator[str]):
     @override
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Put a replacement character where there is something that is none."""
-        if value is None or (value.isascii() and "\x00" not in value):
-            return value
-        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+        return None if value is None else plain(value)
+
+
+def plain(text: str) -> str:
+    """Return a text as every database keeps it: with a replacement for what is no character."""
+    if text.isascii() and "\x00" not in text:
+        return text
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
 def states(kind: type[StrEnum]) -> Enum:

@@ -169,6 +169,28 @@ def test_logins_are_on_record_also_those_that_were_refused_or_stolen(stage: Stag
     assert entries(client, who="alice", action="login.refused")[0]["address"] == "203.0.113.7"
 
 
+@pytest.mark.parametrize(
+    "name", ["a\x00b", "\ud83d", "\u202eadmin", "é" * 64, "'; DROP TABLE audit; --", "\n" * 9]
+)
+def test_whatever_strangers_call_themselves_the_chain_holds(stage: Stage, people: People, name: str) -> None:
+    body = json.dumps({"name": name, "password": "x"})
+    tried = people.client().post(
+        "/api/v1/auth/login", content=body, headers={"Content-Type": "application/json"}
+    )
+    assert tried.status_code in {401, 422}
+    note(stage, 2)
+    assert wrong(stage) == ""
+
+
+def test_whatever_an_entry_says_the_chain_holds(stage: Stage) -> None:
+    hostile = "\x00\ud800\u202e\x1b[31m\U0001f98a"
+    with stage.database.write() as session:
+        ledger = Ledger(stage.custodian)
+        actor, detail = Actor(hostile, hostile), {"text": hostile, "list": [hostile], "none": None, "n": 7}
+        ledger.note(session, actor, Action.SCAN_ASKED, hostile, stage.clock(), detail)
+    assert wrong(stage) == ""
+
+
 def test_every_secret_that_a_run_is_given_is_on_record(stage: Stage, people: People) -> None:
     key = stage.one_certificate()
     claim, job_token = stage.renewing(), tokens.fresh()
