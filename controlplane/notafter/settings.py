@@ -145,9 +145,10 @@ def is_loopback(host: str) -> bool:
 def _check_networks(text: str) -> None:
     for one in filter(None, (part.strip() for part in text.split(","))):
         try:
-            ipaddress.ip_network(one, strict=False)
+            ipaddress.ip_network(one)
         except ValueError as error:
-            raise ValueError(f"NOTAFTER_TRUSTED_PROXIES: {one!r} is no address or network") from error
+            told = f"{one!r} is no address, or no network: it must end in zeros"
+            raise ValueError(f"NOTAFTER_TRUSTED_PROXIES: {told}") from error
 
 
 def _complaint(error: dict[str, object]) -> str:

@@ -30,6 +30,7 @@ from notafter.lifecycle import account, adopt, due, recovery, request
 from notafter.lifecycle.adopt import Terms
 from notafter.lifecycle.due import Limits
 from notafter.lifecycle.record import Desk
+from notafter.lifecycle.recovery import Watch
 from notafter.lifecycle.unlock import unlock
 from notafter.lifecycle.work import Worker
 from notafter.runner.run import Workshop
@@ -176,11 +177,11 @@ class Stage:
     def take_away(self) -> None:
         """Another process believes that whoever holds a job is gone."""
         FIGURES["jobs taken away"] += 1
-        recovery.recover(self.database, self.worker.workshop, set(), self.now)
+        recovery.recover(self.database, self.worker.workshop, set(), self.now, Watch())
 
     def restart(self) -> None:
         """The control plane starts again."""
-        recovery.recover(self.database, self.worker.workshop, self.worker.roster, self.now)
+        recovery.recover(self.database, self.worker.workshop, self.worker.roster, self.now, Watch())
 
     def click_all(self) -> None:
         """An operator asks for all certificates."""

@@ -51,6 +51,7 @@ def assemble() -> Application:
         description="Automated TLS certificate life-cycle for server fleets.",
         docs_url=None,  # its pages load programs from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         dependencies=[Depends(guard)],
     )
     app.add_middleware(BodyLimit)

@@ -4,9 +4,8 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
 
-from notafter.api.schema import V1, Before, Limit, Output, Page
+from notafter.api.schema import V1, Before, Limit, Moment, Output, Page
 from notafter.api.service import ServiceDep
 from notafter.domain.audit import Action
 from notafter.store import audit
@@ -37,8 +36,8 @@ def page(  # noqa: PLR0913, PLR0917 -- one parameter a filter
     who: Text = None,
     action: Action | None = None,
     subject: Text = None,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
     before: Before = None,
     limit: Limit = 50,
 ) -> Page[Entry]:

@@ -51,9 +51,10 @@ def credentials(  # noqa: PLR0913, PLR0917 -- FastAPI's way to take parts of a r
 ) -> Credentials:
     """Give the signing task its account and its DNS variables."""
     response.headers["Cache-Control"] = "no-store"
-    with desk.change(_run(job_id, address), Action.CREDENTIALS_GIVEN, certificate) as session:
+    with desk.database.write() as session:
         job = _opened(session, bearer, job_id)
         found = handout.credentials(session, desk.custodian, job, certificate)
+        desk.note(session, _run(job_id, address), Action.CREDENTIALS_GIVEN, found.key)
     return Credentials(
         account=Signer(
             private_key=found.private_key,
@@ -76,10 +77,11 @@ def bundle(  # noqa: PLR0913, PLR0917 -- FastAPI's way to take parts of a reques
 ) -> Bundle:
     """Give the deploy task a version that is on record; 404 while it is not."""
     response.headers["Cache-Control"] = "no-store"
-    said = {"fingerprint": fingerprint}
-    with desk.change(_run(job_id, address), Action.KEY_GIVEN, certificate, said) as session:
+    with desk.database.write() as session:
         job = _opened(session, bearer, job_id)
         found = handout.bundle(session, desk.custodian, job, certificate, fingerprint)
+        said = {"fingerprint": found.fingerprint}
+        desk.note(session, _run(job_id, address), Action.KEY_GIVEN, found.key, said)
     return Bundle(
         fingerprint_sha256=found.fingerprint,
         certificate=found.certificate,

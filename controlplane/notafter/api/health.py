@@ -2,12 +2,15 @@
 
 from http import HTTPStatus
 
+import structlog
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from notafter.api.service import ServiceDep
 from notafter.domain.errors import StoreError
 from notafter.store import jobs
+
+log = structlog.get_logger(__name__)
 
 router = APIRouter(tags=["health"])
 
@@ -26,5 +29,7 @@ def readyz(desk: ServiceDep) -> JSONResponse:
         with desk.database.read() as session:
             waiting = jobs.waiting(session)
     except StoreError as error:
-        return JSONResponse({"status": "not ready", "reason": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
+        log.warning("not ready", reason=str(error))
+        reason = type(error).__name__
+        return JSONResponse({"status": "not ready", "reason": reason}, HTTPStatus.SERVICE_UNAVAILABLE)
     return JSONResponse({"status": "ready", "jobs_waiting": waiting})

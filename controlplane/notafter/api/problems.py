@@ -54,10 +54,18 @@ def install(app: FastAPI) -> None:
 
 def _named(_request: Request, error: Exception) -> JSONResponse:
     kind = next(kind for kind in type(error).__mro__ if kind in STATUS)
-    said = answer(STATUS[kind], _code(type(error).__name__), str(error))
+    said = answer(STATUS[kind], _code(type(error).__name__), _told(error))
     if isinstance(error, errors.TooManyAttempts):
         said.headers["Retry-After"] = str(error.seconds)
     return said
+
+
+def _told(error: Exception) -> str:
+    """Return what is told; where the database is, is for the log."""
+    if not isinstance(error, errors.StoreError):
+        return str(error)
+    log.warning("the database cannot be used", reason=str(error))
+    return "the database cannot be used just now: try again"
 
 
 def _invalid(_request: Request, error: Exception) -> JSONResponse:
@@ -72,11 +80,14 @@ def _invalid(_request: Request, error: Exception) -> JSONResponse:
 
 def _http(_request: Request, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
-    return answer(status, _code(HTTPStatus(status).name.title().replace("_", "")), HTTPStatus(status).phrase)
+    said = answer(status, _code(HTTPStatus(status).name.title().replace("_", "")), HTTPStatus(status).phrase)
+    if isinstance(error, HTTPException) and error.headers:
+        said.headers.update(error.headers)
+    return said
 
 
-def _unnamed(request: Request, error: Exception) -> JSONResponse:
-    log.error("a request broke off", path=request.url.path, error=type(error).__name__, exc_info=error)
+def _unnamed(_request: Request, error: Exception) -> JSONResponse:
+    log.error("a request broke off", error=type(error).__name__, exc_info=error)
     return answer(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "something broke; the log says what")
 
 

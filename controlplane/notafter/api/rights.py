@@ -60,6 +60,24 @@ NEEDS: Mapping[str, Right | Door] = {
 }
 
 
+_BY_PERSON = frozenset(
+    operation
+    for operation, need in NEEDS.items()
+    if need is Right.ADMINISTER and not operation.startswith("GET ")
+) | {"POST /api/v1/auth/logout", "PUT /api/v1/auth/password", "POST /api/v1/tokens"}
+_FIRST = frozenset({"GET /api/v1/auth/me", "POST /api/v1/auth/logout", "PUT /api/v1/auth/password"})
+
+
+def is_by_person(method: str, path: str) -> bool:
+    """Tell whether an operation wants somebody who has logged in: what it makes would outlive a token."""
+    return f"{method} {path}" in _BY_PERSON
+
+
+def is_first(method: str, path: str) -> bool:
+    """Tell whether an operation is open to who has to set a password first."""
+    return f"{method} {path}" in _FIRST
+
+
 def needed(method: str, path: str) -> Right | Door | None:
     """Return what an operation needs, by its method and the template of its path; None: nobody may."""
     return NEEDS.get(f"{method} {path}")

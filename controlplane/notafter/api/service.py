@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import BackgroundTasks, Depends, Request
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
@@ -53,6 +53,12 @@ class Service:
         """Open a transaction in which somebody changes something; it is put on record with it."""
         return self.recorded(who, action, subject, detail).write()
 
+    def note(
+        self, session: Session, who: Visitor, action: Action, subject: str, detail: Detail | None = None
+    ) -> None:
+        """Put on record what somebody has done in this transaction, where it is known only afterwards."""
+        Ledger(self.custodian).note(session, who.actor, action, subject, self.clock(), detail)
+
     @cached_property
     def office(self) -> Office:
         """Where people and their tokens are let in."""
@@ -71,27 +77,36 @@ ServiceDep = Annotated[Service, Depends(service)]
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-def guard(request: Request, desk: ServiceDep, bearer: Bearer) -> Visitor | None:
+def guard(request: Request, desk: ServiceDep, bearer: Bearer, background: BackgroundTasks) -> Visitor | None:
     """Let in who may use this operation, before anything else of the request is looked at.
 
     Stands before every route. A job's token is looked at where it is known whose job it is (bundles.py).
     """
     route = request.scope["route"]
-    need = rights.needed(request.method, route.path) if isinstance(route, APIRoute) else None
+    if not isinstance(route, APIRoute):
+        raise NotAllowed("nobody may")
+    need = rights.needed(request.method, route.path)
     if isinstance(need, Door):
         return None
     if bearer is None:
         raise NotAuthenticated("a token is needed: Authorization: Bearer …")
     found = replace(desk.office.visitor(bearer.credentials, desk.clock()), address=address(request))
-    if need not in found.rights:
-        raise NotAllowed(_refusal(found, need))
+    refusal = _refusal(found, need, request.method, route.path)
+    if refusal is not None:
+        raise NotAllowed(refusal)
+    if found.unnoted_token is not None:
+        background.add_task(desk.office.note_use, found.unnoted_token, desk.clock())
     return found
 
 
-def _refusal(found: Visitor, need: Right | None) -> str:
-    if found.must_change_password:
+def _refusal(found: Visitor, need: Right | None, method: str, path: str) -> str | None:
+    if found.must_change_password and not rights.is_first(method, path):
         return f"this password was given by somebody else: set your own first, with PUT {V1}/auth/password"
-    return f"{found.name} has no right to this: it needs '{need}'"
+    if need not in found.rights:
+        return f"{found.name} has no right to this: it needs '{need}'"
+    if found.login_id is None and rights.is_by_person(method, path):
+        return "this is done after logging in with a password, not with a token"
+    return None
 
 
 def visitor(found: Annotated[Visitor | None, Depends(guard)]) -> Visitor:

@@ -69,8 +69,9 @@ def create(desk: ServiceDep, who: VisitorDep, response: Response, wish: TokenWis
 @router.delete("/{token_id}", status_code=HTTPStatus.NO_CONTENT)
 def delete(desk: ServiceDep, who: VisitorDep, token_id: Id) -> None:
     """Take a token away; it opens nothing from now on."""
-    with desk.change(who, Action.TOKEN_REMOVED, f"token-{token_id}") as session:
-        token.take_away(session, who, token_id)
+    with desk.database.write() as session:
+        name = token.take_away(session, who, token_id)
+        desk.note(session, who, Action.TOKEN_REMOVED, name, {"id": token_id})
 
 
 def _shown(row: TokenRow) -> dict[str, Any]:

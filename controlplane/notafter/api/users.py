@@ -10,6 +10,7 @@ from pydantic import Field
 from notafter.api.schema import V1, After, Id, Input, Limit, Output, Page
 from notafter.api.service import ServiceDep, VisitorDep
 from notafter.domain.audit import Action
+from notafter.domain.errors import InvalidInput
 from notafter.domain.user import Role
 from notafter.lifecycle import user
 from notafter.store import users
@@ -71,8 +72,9 @@ def create(desk: ServiceDep, who: VisitorDep, response: Response, wish: UserWish
     """Make a user; the answer has a password to be changed at the first login."""
     response.headers["Cache-Control"] = "no-store"
     password = user.new_password()
-    with desk.change(who, Action.USER_CREATED, wish.name, {"role": wish.role.value}) as session:
+    with desk.database.write() as session:
         row = user.create(session, wish.name, wish.role, password, who.name, desk.clock())
+        desk.note(session, who, Action.USER_CREATED, row.name, {"id": row.id, "role": row.role.value})
         return NewUser(**_shown(row), one_time_password=password.text)
 
 
@@ -86,9 +88,12 @@ def detail(desk: ServiceDep, user_id: Id) -> User:
 @router.patch("/{user_id}")
 def change(desk: ServiceDep, who: VisitorDep, user_id: Id, wish: UserChange) -> User:
     """Give somebody another role, shut them out or let them in; it counts at once."""
-    said = wish.model_dump(mode="json", exclude_unset=True)
-    with desk.change(who, Action.USER_CHANGED, _key(user_id), said) as session:
+    said = wish.model_dump(mode="json", exclude_none=True)
+    if not said:
+        raise InvalidInput("nothing is to be changed: say `role` or `disabled`")
+    with desk.database.write() as session:
         row = users.get(session, user_id)
+        desk.note(session, who, Action.USER_CHANGED, row.name, {"id": row.id, **said})
         if wish.role is not None:
             user.set_role(session, row, wish.role)
         if wish.disabled is not None:
@@ -99,8 +104,10 @@ def change(desk: ServiceDep, who: VisitorDep, user_id: Id, wish: UserChange) -> 
 @router.delete("/{user_id}", status_code=HTTPStatus.NO_CONTENT)
 def delete(desk: ServiceDep, who: VisitorDep, user_id: Id) -> None:
     """Remove somebody with their logins and tokens; what they did stays on record under their name."""
-    with desk.change(who, Action.USER_REMOVED, _key(user_id)) as session:
-        user.remove(session, users.get(session, user_id))
+    with desk.database.write() as session:
+        row = users.get(session, user_id)
+        desk.note(session, who, Action.USER_REMOVED, row.name, {"id": row.id})
+        user.remove(session, row)
 
 
 @router.post("/{user_id}/password")
@@ -108,13 +115,11 @@ def reset_password(desk: ServiceDep, who: VisitorDep, response: Response, user_i
     """Give somebody a password to come in with and change; all their logins end."""
     response.headers["Cache-Control"] = "no-store"
     password = user.new_password()
-    with desk.change(who, Action.PASSWORD_RESET, _key(user_id)) as session:
-        user.reset_password(session, users.get(session, user_id), password, desk.clock())
+    with desk.database.write() as session:
+        row = users.get(session, user_id)
+        desk.note(session, who, Action.PASSWORD_RESET, row.name, {"id": row.id})
+        user.reset_password(session, row, password, desk.clock())
     return OneTimePassword(one_time_password=password.text)
-
-
-def _key(user_id: int) -> str:
-    return f"user-{user_id}"
 
 
 def _shown(row: UserRow) -> dict[str, Any]:

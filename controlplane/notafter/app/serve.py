@@ -16,6 +16,8 @@ from notafter.api.service import Service
 from notafter.app.rooms import Rooms, clock, rooms
 from notafter.domain.errors import RunnerError, SettingsError
 from notafter.lifecycle import recovery, scheduler, user
+from notafter.lifecycle.audit import Ledger
+from notafter.lifecycle.recovery import Watch
 from notafter.lifecycle.scheduler import Pulse
 from notafter.lifecycle.work import Worker
 from notafter.runner import run
@@ -34,13 +36,13 @@ def serve(settings: Settings) -> None:
     with _listening(settings) as sock, rooms(settings) as opened:
         _check_project(opened.workshop)
         _greet(opened)
-        recovery.recover(opened.database, opened.workshop, frozenset(), clock())
+        recovery.recover(opened.database, opened.workshop, frozenset(), clock(), Watch())
         _Process(opened, sock).run()
 
 
 def _greet(opened: Rooms) -> None:
     """Make the first admin, whose password is said this once: on standard output, never in the log."""
-    password = user.first_admin(opened.database, clock())
+    password = user.first_admin(opened.database, Ledger(opened.custodian), clock())
     if password is None:
         return
     told = f"first start: log in as {user.FIRST!r} with {password.text} and set a password of your own"
@@ -94,8 +96,9 @@ class _Process:
         log.info("stopping")
         self.stop_claiming.set()
         self.wake.set()
-        clockwork.shutdown(wait=False)
+        scheduler.rest(clockwork)
         self._drain(workers)
+        clockwork.shutdown(wait=False)
         self.server.should_exit = True
         web.join(_STOP_SECONDS)
         run.leave(self.opened.workshop)

@@ -39,6 +39,12 @@ def recorded(opened: Rooms, action: Action, subject: str = "", detail: Detail | 
     return Recorded(opened.database, Ledger(opened.custodian), app.clock, actor, action, subject, detail)
 
 
+def note(opened: Rooms, session: Session, action: Action, subject: str, detail: Detail | None = None) -> None:
+    """Put on record what was done in this transaction, where it is known only afterwards."""
+    actor = recorded(opened, action).actor
+    Ledger(opened.custodian).note(session, actor, action, subject, app.clock(), detail)
+
+
 def change(
     opened: Rooms, action: Action, subject: str = "", detail: Detail | None = None
 ) -> AbstractContextManager[Session]:

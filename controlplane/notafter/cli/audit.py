@@ -11,6 +11,7 @@ from notafter.domain.audit import Entry, cef
 from notafter.domain.errors import AuditBroken
 from notafter.lifecycle.audit import Ledger
 from notafter.store import audit
+from notafter.store.database import Database
 
 audit_cli = typer.Typer(no_args_is_help=True, help="Who did what, when and from where.")
 
@@ -42,9 +43,17 @@ def export(
     after: Annotated[int, typer.Option(min=0, help="Only entries behind this number.")] = 0,
 ) -> None:
     """Print the entries, one a line, the oldest first."""
-    with rooms() as opened, opened.database.read() as session:
-        for row in audit.everything(session, after):
-            say(_line(audit.entry(row), form))
+    with rooms() as opened:
+        while found := _some(opened.database, after):
+            after = found[-1].number
+            for entry in found:
+                say(_line(entry, form))
+
+
+def _some(database: Database, after: int) -> list[Entry]:
+    """Return the next entries; who reads what is printed may be slow, so that no transaction stays open."""
+    with database.read() as session:
+        return [entry for entry, _ in audit.some(session, after)]
 
 
 def _line(entry: Entry, form: Form) -> str:

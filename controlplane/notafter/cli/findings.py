@@ -46,7 +46,9 @@ def scan(
     with rooms() as opened:
         if wait:
             _require_server(opened)
-        with change(opened, Action.SCAN_ASKED, ", ".join(wanted[:_NAMED])) as session:
+        with change(
+            opened, Action.SCAN_ASKED, "", {"servers": wanted[:_NAMED], "number": len(wanted)}
+        ) as session:
             job_id = request.scan(session, wanted, COMMAND_LINE, clock()).id
         if not wait:
             say(f"job {job_id} will scan")

@@ -8,7 +8,7 @@ import typer
 from notafter.app.rooms import clock
 from notafter.cli.answer import COMMAND_LINE, AsJson, change, rooms, say, show
 from notafter.domain.audit import Action, Detail
-from notafter.domain.user import RIGHTS, Right, Role, scopes, token_name
+from notafter.domain.user import RIGHTS, Right, Role, scopes, token_name, user_name
 from notafter.lifecycle import user
 from notafter.store import tokens, users
 
@@ -25,7 +25,7 @@ def create_user(
     role: Annotated[Role, typer.Option(help="What they may do.")] = Role.VIEWER,
 ) -> None:
     """Make a user; prints the password that they come in with and change."""
-    password = user.new_password()
+    password, name = user.new_password(), user_name(name)
     with rooms() as opened, change(opened, Action.USER_CREATED, name, {"role": role.value}) as session:
         user.create(session, name, role, password, COMMAND_LINE, clock())
     say(password.text)

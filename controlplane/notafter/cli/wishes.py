@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from notafter.app.rooms import clock
-from notafter.cli.answer import COMMAND_LINE, AsJson, as_text, change, recorded, rooms, say
+from notafter.cli.answer import COMMAND_LINE, AsJson, as_text, change, note, recorded, rooms, say
 from notafter.cli.files import text_of
 from notafter.domain.audit import Action, Detail
 from notafter.domain.certificate import Challenge, ChallengeType, HttpMode, KeyType
@@ -64,8 +64,7 @@ def adopt_command(  # noqa: PLR0913, PLR0917 -- one parameter an option
     """Adopt found certificates: from here on they renew by themselves."""
     if everything == bool(ids):
         raise InvalidInput("name certificates to adopt, or say --all")
-    which, said = ", ".join(ids or ["all that fit"]), {"account": account_name}
-    with rooms() as opened, change(opened, Action.ADOPTED, which, said) as session:
+    with rooms() as opened, opened.database.write() as session:
         provider = accounts.credential_by_name(session, dns).provider if dns else None
         terms = Terms(
             account=account_name,
@@ -86,6 +85,8 @@ def adopt_command(  # noqa: PLR0913, PLR0917 -- one parameter an option
             wanted = [_number(one) for one in ids or []]
             adopted, refused = adopt.adopt(session, wanted, terms, clock()), []
         keys = [row.key for row in adopted]
+        for key in keys:
+            note(opened, session, Action.ADOPTED, key, {"account": account_name})
     refusals = {f"crt-{one.certificate_id}": one.sentence for one in refused}
     if as_json:
         as_text({"adopted": keys, "refused": refusals})
@@ -98,17 +99,23 @@ def adopt_command(  # noqa: PLR0913, PLR0917 -- one parameter an option
 @cli.command()
 def renew(ids: Annotated[list[str], typer.Argument(metavar="CERTIFICATE")]) -> None:
     """Queue a renewal now."""
-    with rooms() as opened, change(opened, Action.RENEWAL_ASKED, ", ".join(ids)) as session:
-        job = request.renew(session, [_number(one) for one in ids], COMMAND_LINE, clock())
-        say(f"job {job.id} will renew")
+    numbers = [_number(one) for one in ids]
+    with rooms() as opened, opened.database.write() as session:
+        job = request.renew(session, numbers, COMMAND_LINE, clock()).id
+        for number in numbers:
+            note(opened, session, Action.RENEWAL_ASKED, f"crt-{number}", {"job": job})
+    say(f"job {job} will renew")
 
 
 @cli.command()
 def verify(ids: Annotated[list[str], typer.Argument(metavar="CERTIFICATE")]) -> None:
     """Queue a look at what is really served."""
-    with rooms() as opened, change(opened, Action.VERIFICATION_ASKED, ", ".join(ids)) as session:
-        job = request.verify(session, [_number(one) for one in ids], COMMAND_LINE, clock())
-        say(f"job {job.id} will look")
+    numbers = [_number(one) for one in ids]
+    with rooms() as opened, opened.database.write() as session:
+        job = request.verify(session, numbers, COMMAND_LINE, clock()).id
+        for number in numbers:
+            note(opened, session, Action.VERIFICATION_ASKED, f"crt-{number}", {"job": job})
+    say(f"job {job} will look")
 
 
 @cli.command()
@@ -129,9 +136,11 @@ def revoke(
         "by": by.value,
         "force_because": force_because,
     }
-    with rooms() as opened, change(opened, Action.REVOCATION_ASKED, certificate, said) as session:
+    key = f"crt-{wish.certificate_id}"
+    with rooms() as opened, change(opened, Action.REVOCATION_ASKED, key, said) as session:
         asked = request.revoke(session, wish, COMMAND_LINE, clock())
-        say(f"{asked.version.fingerprint} was revoked" if asked.done_at else "it will be revoked")
+        told = f"{asked.version.fingerprint} was revoked" if asked.done_at else "it will be revoked"
+    say(told)
 
 
 def _step(text: str) -> int | str:

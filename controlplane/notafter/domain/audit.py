@@ -16,6 +16,7 @@ class Action(StrEnum):
     LOGIN_STOLEN = "login.stolen"  #: a refresh token came twice
     LOGGED_OUT = "login.ended"
     PASSWORD_CHANGED = "password.changed"  # noqa: S105 -- an action
+    PASSWORD_REFUSED = "password.refused"  # noqa: S105 -- an action
     PASSWORD_RESET = "password.reset"  # noqa: S105 -- an action
     USER_CREATED = "user.created"
     USER_CHANGED = "user.changed"

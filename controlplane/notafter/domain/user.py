@@ -3,6 +3,7 @@
 What may be done is a right; a role is a set of rights, a token has some of those of its owner.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -48,6 +49,8 @@ _SHORTEST, LONGEST_PASSWORD = 15, 128
 #: Of zxcvbn: 4, the best, is for what takes more than 10^10 guesses.
 _SCORE = 4
 _LOOKED_AT = 72
+_IPV6_SITE = 64
+_LONGEST_ADDRESS = 64
 
 
 def user_name(text: str) -> str:
@@ -103,6 +106,23 @@ class Guessing(StrEnum):
     ADDRESS = "address"
 
 
+def site(address: str) -> str:
+    """Return what is counted of an address: of IPv6 the network, in which each host has many."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:_LONGEST_ADDRESS]
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    if mapped is not None or isinstance(found, ipaddress.IPv4Address):
+        return str(mapped or found)
+    return str(ipaddress.ip_network((int(found), _IPV6_SITE), strict=False))
+
+
+def familiar(name: str, here: str) -> str:
+    """Return what wrong passwords are counted under where the owner of a name has logged in lately."""
+    return f"{name} from {here}"
+
+
 #: How many wrong passwords in a row cost nothing, and how long is waited at most after more.
 _PATIENCE: Mapping[Guessing, tuple[int, timedelta]] = {
     Guessing.ACCOUNT: (5, timedelta(minutes=15)),
@@ -110,8 +130,17 @@ _PATIENCE: Mapping[Guessing, tuple[int, timedelta]] = {
 }
 _FIRST_WAIT = timedelta(seconds=15)
 _DOUBLINGS = 10
-#: After so long without one the count begins anew.
+#: After so long without one the count begins anew, and of an address one is forgiven each so often:
+#: behind one there may be a whole office.
 FORGOTTEN_AFTER = timedelta(hours=24)
+_FORGIVEN_EVERY = timedelta(minutes=30)
+
+
+def remaining(kind: Guessing, failures: int, last_at: datetime, now: datetime) -> int:
+    """Return how many wrong passwords still count."""
+    if now - last_at >= FORGOTTEN_AFTER:
+        return 0
+    return max(0, failures - (now - last_at) // _FORGIVEN_EVERY) if kind is Guessing.ADDRESS else failures
 
 
 def blocked_until(kind: Guessing, failures: int, last_at: datetime) -> datetime:

@@ -17,6 +17,7 @@ from notafter.store.tables import CertificateRow, ItemRow, JobRow
 class Credentials:
     """What the signing task needs."""
 
+    key: str
     private_key: str = field(repr=False)
     account_url: str | None
     variables: dict[str, str] = field(repr=False)
@@ -27,6 +28,7 @@ class Credentials:
 class Bundle:
     """One version of a certificate, with its key."""
 
+    key: str
     fingerprint: str
     certificate: str
     chain: str
@@ -49,6 +51,7 @@ def credentials(session: Session, custodian: Custodian, job: JobRow, key: str) -
         raise NotFound(f"job {job.id} signs no {key}")
     failpoint("handout.credentials")
     return Credentials(
+        key=row.key,
         private_key=account.account_key(custodian, item.account),
         account_url=item.account.url,
         variables=account.variables(
@@ -75,7 +78,7 @@ def bundle(session: Session, custodian: Custodian, job: JobRow, key: str, finger
         raise NotFound(f"{key} has no such version on record")
     failpoint("handout.bundle")
     private = custodian.open(version.sealed_key, Place("version", version.id, "sealed_key"))
-    return Bundle(version.fingerprint, version.pem, version.chain_pem, private.decode("ascii"))
+    return Bundle(row.key, version.fingerprint, version.pem, version.chain_pem, private.decode("ascii"))
 
 
 def _item(session: Session, job: JobRow, key: str, subject: Subject) -> tuple[CertificateRow, ItemRow]:

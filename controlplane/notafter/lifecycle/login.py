@@ -1,6 +1,6 @@
 """Who comes in, how long they stay, and what they may do: passwords, refresh and access tokens."""
 
-import ipaddress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NoReturn
@@ -14,22 +14,35 @@ from notafter.domain.errors import (
     InvalidInput,
     NotAllowed,
     NotAuthenticated,
+    NotFound,
     TooManyAttempts,
 )
 from notafter.domain.login import LoginEnd, expires_at, key_is_due, key_is_over
-from notafter.domain.user import FORGOTTEN_AFTER, RIGHTS, Guessing, Right, blocked_until, check_password
+from notafter.domain.user import (
+    FORGOTTEN_AFTER,
+    RIGHTS,
+    Guessing,
+    Right,
+    blocked_until,
+    check_password,
+    familiar,
+    remaining,
+    site,
+)
 from notafter.lifecycle import user
 from notafter.lifecycle.audit import Ledger
 from notafter.store import guesses, logins, signing_keys, tokens, users
 from notafter.store.database import Database, Session
+from notafter.store.guesses import Counted
 from notafter.store.tables import LoginRow, SigningKeyRow, TokenRow, UserRow
 
 _WRONG = "the name or the password is wrong"
 _OVER = "this login has ended: log in again"
 #: How exactly the last use of a token or a login is known.
 _USE = timedelta(minutes=1)
-_IPV6_SITE = 64
 _NAME_LIMIT = 64
+#: On record for whoever gives a name that nobody has: it may be a password in the wrong field.
+_STRANGER = "(unknown)"
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,7 @@ class Visitor:
     login_id: int | None = None
     must_change_password: bool = False
     address: str = "unknown"
+    unnoted_token: int | None = None
 
     @property
     def actor(self) -> Actor:
@@ -70,13 +84,17 @@ class Office:
 
         A try is counted before it is looked at, so that many at once are no more than many in a row.
         """
-        name = name.strip().lower()
-        counted = self._count(name, address, now)
+        name = name.strip().lower()[:_NAME_LIMIT]
+        with self.database.read() as session:
+            found = users.find(session, name)
+            known = found is not None
+            who = _counted_as(session, found, name, address)
+        counted = self._count(who, address, now)
         with self.database.read() as session:
             found = users.find(session, name)
             stored = found.password_hash if found is not None and found.disabled_at is None else None
         if not passwords.matches(stored, password):
-            self._refuse(name, address, now)
+            self._refuse(name if known else _STRANGER, address, now)
         fresh = passwords.hashed(password) if stored and passwords.is_outdated(stored) else None
         with self.database.write() as session:
             row = users.find(session, name)
@@ -85,6 +103,7 @@ class Office:
             if fresh is not None:
                 row.password_hash = fresh
             _uncount(session, counted)
+            guesses.forget(session, Guessing.ACCOUNT, who)
             row.last_login_at = now
             logins.forget(session, now - FORGOTTEN_AFTER)
             login = LoginRow(
@@ -97,7 +116,7 @@ class Office:
 
     def _refuse(self, name: str, address: str, now: datetime) -> NoReturn:
         with self.database.write() as session:
-            self._note(session, Actor(name[:_NAME_LIMIT], address), Action.LOGIN_REFUSED, now)
+            self._note(session, Actor(name, address), Action.LOGIN_REFUSED, now)
         raise NotAuthenticated(_WRONG)
 
     def _note(self, session: Session, actor: Actor, action: Action, now: datetime) -> None:
@@ -105,6 +124,9 @@ class Office:
 
     def go_on(self, token: str, address: str, now: datetime) -> Granted:
         """Take a refresh token for the next one; one that comes twice ends the login."""
+        with self.database.read() as session:
+            if logins.refresh_token(session, token) is None:  # strangers do not keep writers waiting
+                raise NotAuthenticated(_OVER)
         with self.database.write() as session:
             found = logins.refresh_token(session, token)
             login = found.login if found is not None else None
@@ -128,8 +150,10 @@ class Office:
         check_password(new, name)
         if current == new:
             raise InvalidInput("the new password is the current one: take another")
-        counted = self._count(name, visitor.address, now)
+        counted = self._count(f"login {login_id}", visitor.address, now)
         if not passwords.matches(stored, current):
+            with self.database.write() as session:
+                self._note(session, visitor.actor, Action.PASSWORD_REFUSED, now)
             raise InvalidInput("the current password is wrong")
         hashed = passwords.hashed(new)
         with self.database.write() as session:
@@ -150,7 +174,10 @@ class Office:
                 self._note(session, visitor.actor, Action.LOGGED_OUT, now)
 
     def visitor(self, token: str, now: datetime) -> Visitor:
-        """Return whose token it is, an access token or an API token, and what they may do now."""
+        """Return whose token it is, an access token or an API token, and what they may do now.
+
+        Nothing is written: where `unnoted_token` says so, `note_use` is to be called once there is time.
+        """
         if token.startswith(tokens.PREFIX):
             return self._machine(token, now)
         with self.database.read() as session:
@@ -163,32 +190,26 @@ class Office:
     def _machine(self, token: str, now: datetime) -> Visitor:
         with self.database.read() as session:
             row = tokens.check(session, token, now)
-            found = Visitor(_called(row), _rights(row), row.user_id)
-            number, stale = row.id, row.last_used_at is None or now - row.last_used_at >= _USE
-        if stale:
-            self._note_use(number, now)
-        return found
+            stale = row.last_used_at is None or now - row.last_used_at >= _USE
+            return Visitor(called(row), _rights(row), row.user_id, unnoted_token=row.id if stale else None)
 
-    def _note_use(self, token_id: int, now: datetime) -> None:
-        try:
-            with self.database.write() as session:
-                tokens.get(session, token_id).last_used_at = now
-        except DatabaseNotWritable:  # reading goes on while nothing can be written
-            return
+    def note_use(self, token_id: int, now: datetime) -> None:
+        """Put down when a token was used last."""
+        with suppress(DatabaseNotWritable, NotFound), self.database.write() as session:
+            tokens.get(session, token_id).last_used_at = now
 
-    def _count(self, name: str, address: str, now: datetime) -> list[tuple[Guessing, str]]:
+    def _count(self, who: str, address: str, now: datetime) -> list[Counted]:
         """Count a try for the account and for the address; refuse it where there were too many."""
-        whose = [(Guessing.ACCOUNT, name[:_NAME_LIMIT]), (Guessing.ADDRESS, _site(address))]
+        whose = [(Guessing.ACCOUNT, who), (Guessing.ADDRESS, site(address))]
         with self.database.write() as session:
-            for kind, who in whose:
-                row = guesses.get(session, kind, who)
-                until = blocked_until(kind, row.failures, row.last_at) if row else now
+            for kind, of in whose:
+                row = guesses.get(session, kind, of)
+                failures = remaining(kind, row.failures, row.last_at, now) if row else 0
+                until = blocked_until(kind, failures, row.last_at) if row else now
                 if until > now:
                     seconds = int((until - now).total_seconds()) + 1
                     raise TooManyAttempts(f"too many wrong passwords: try again in {seconds} s", seconds)
-            for kind, who in whose:
-                guesses.count(session, kind, who, now)
-        return whose
+            return [guesses.count(session, kind, of, now) for kind, of in whose]
 
     def _granted(self, session: Session, login: LoginRow, now: datetime) -> Granted:
         signing = self._signing_key(session, now)
@@ -230,9 +251,9 @@ def _person(login: LoginRow) -> Visitor:
     return Visitor(row.name, rights, row.id, login.id, row.password_is_one_time)
 
 
-def _called(row: TokenRow) -> str:
+def called(row: TokenRow) -> str:
     """Return who is on record for what a token did; no user can be called like a token of somebody."""
-    return f"{row.user.name}/{row.name}" if row.user else row.name
+    return f"{row.user.name}/{row.name}" if row.user else f"token:{row.name}"
 
 
 def _rights(row: TokenRow) -> frozenset[Right]:
@@ -242,6 +263,8 @@ def _rights(row: TokenRow) -> frozenset[Right]:
         return given
     if row.user.disabled_at is not None:
         raise NotAuthenticated("the owner of this token is shut out")
+    if row.user.password_is_one_time:
+        raise NotAuthenticated("the owner of this token has to set a password first")
     return given & RIGHTS[row.user.role]
 
 
@@ -253,22 +276,21 @@ def _is_welcome(row: UserRow) -> bool:
     return row.disabled_at is None
 
 
-def _site(address: str) -> str:
-    """Return what is counted of an address: of IPv6 the network, in which each host has many."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return address[:_NAME_LIMIT]
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    if mapped is not None or isinstance(found, ipaddress.IPv4Address):
-        return str(mapped or found)
-    return str(ipaddress.ip_network((int(found), _IPV6_SITE), strict=False))
+def _counted_as(session: Session, row: UserRow | None, name: str, address: str) -> str:
+    """Return what wrong passwords for a name are counted under.
+
+    From where its owner has logged in lately they are counted apart, so that no stranger can keep them out.
+    """
+    here = site(address)
+    if row is not None and here in {site(one) for one in logins.addresses(session, row.id)}:
+        return familiar(name, here)
+    return name
 
 
-def _uncount(session: Session, counted: list[tuple[Guessing, str]]) -> None:
+def _uncount(session: Session, counted: list[Counted]) -> None:
     """Take back the try that was right; those before it count for the address still."""
-    for kind, who in counted:
-        guesses.uncount(session, kind, who, wholly=kind is Guessing.ACCOUNT)
+    for one in counted:
+        guesses.uncount(session, one)
 
 
 def _place(row: SigningKeyRow) -> Place:

@@ -1,6 +1,7 @@
 """Jobs whose worker is gone are lost; what they were to do is due again."""
 
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -22,18 +23,48 @@ _WHY = Reason(ReasonCode.WORKER_GONE, "the control plane ended, or stood still, 
 #: A process on another machine holds its jobs as long as it says so at least this often.
 LEASE = timedelta(minutes=3)
 BEAT = timedelta(seconds=20)
+#: Between two looks at them; after more, silence is counted anew.
+_PAUSE = timedelta(minutes=1)
 #: A job also makes keys before its run, and puts the last of it on record afterwards.
 _BEYOND_A_RUN = timedelta(minutes=30)
 
 
-def recover(database: Database, workshop: Workshop, roster: AbstractSet[str], now: datetime) -> list[int]:
+@dataclass
+class Watch:
+    """Since when this process has seen no new beat of the jobs of others, by its own clock.
+
+    Only what it has looked at all the while counts: when nobody could reach the database, nobody could beat.
+    """
+
+    _looked_at: datetime | None = None
+    _since: dict[int, tuple[datetime | None, datetime]] = field(default_factory=dict)
+
+    def look(self, now: datetime) -> None:
+        """Begin to look at all of them again; after a pause none of them has been silent yet."""
+        if self._looked_at is None or now - self._looked_at > _PAUSE:
+            self._since.clear()
+        self._looked_at = now
+
+    def is_silent(self, job: JobRow, now: datetime) -> bool:
+        """Tell whether a job has not been heard of for too long."""
+        beat_at, since = self._since.setdefault(job.id, (job.beat_at, now))
+        if beat_at != job.beat_at:
+            self._since[job.id] = (job.beat_at, now)
+            return False
+        return now - since > LEASE
+
+
+def recover(
+    database: Database, workshop: Workshop, roster: AbstractSet[str], now: datetime, watch: Watch
+) -> list[int]:
     """End what lost jobs left running, then mark them; return their ids.
 
     The order counts: no second run may start on a host while the first one still lives.
     """
     with database.read() as session:
         running = jobs.running(session)
-        lost = [job for job in running if _gone(job, roster, now) or _overdue(job, workshop, now)]
+        watch.look(now)
+        lost = [job for job in running if _gone(job, roster, now, watch) or _overdue(job, workshop, now)]
         orphans = [(job.id, job.fence, job.run_id) for job in lost]
     for job_id, fence, run_id in orphans:
         ended = processes.end_marked(run_id) if run_id else 0
@@ -67,13 +98,13 @@ def sweep(database: Database, workshop: Workshop) -> None:
         run.remove(workshop, run_id)
 
 
-def _gone(job: JobRow, roster: AbstractSet[str], now: datetime) -> bool:
+def _gone(job: JobRow, roster: AbstractSet[str], now: datetime, watch: Watch) -> bool:
     """Tell whether nobody holds a job: its process has ended, fell silent, or is ours and dropped it."""
     if job.worker == processes.identity():
         return job.run_id not in roster
     life = Life.ENDED if job.worker is None else processes.life(job.worker)
     if life is Life.ELSEWHERE:
-        return job.beat_at is None or job.beat_at + LEASE < now
+        return watch.is_silent(job, now)
     return life is Life.ENDED
 
 

@@ -11,8 +11,12 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from notafter.domain.errors import NotafterError
 from notafter.lifecycle import due, recovery, window
 from notafter.lifecycle.due import Limits
+from notafter.lifecycle.recovery import Watch
 from notafter.runner.run import Workshop
 from notafter.store.database import Database
+
+#: The one that goes on while a process drains.
+_BEAT = "beat"
 
 log = structlog.get_logger(__name__)
 
@@ -36,8 +40,10 @@ def start(  # noqa: PLR0913, PLR0917 -- all that the clockwork calls with
     """Start the clockwork; it only calls, and what it calls may be called at any time."""
     scheduler = BackgroundScheduler(timezone="UTC", daemon=True)
 
+    watch = Watch()
+
     def tick() -> None:
-        recovery.recover(database, workshop, roster, clock())
+        recovery.recover(database, workshop, roster, clock(), watch)
         due.tick(database, clock(), limits)
         pulse.ticked_at = clock()
 
@@ -46,6 +52,7 @@ def start(  # noqa: PLR0913, PLR0917 -- all that the clockwork calls with
 
     def beat() -> None:
         recovery.beat(database, clock())
+        recovery.recover(database, workshop, roster, clock(), watch)
 
     beats = recovery.BEAT.total_seconds()
     for work, interval in ((tick, seconds), (windows, max(seconds, 5.0)), (beat, beats)):
@@ -60,6 +67,13 @@ def start(  # noqa: PLR0913, PLR0917 -- all that the clockwork calls with
         )
     scheduler.start()
     return scheduler
+
+
+def rest(clockwork: BackgroundScheduler) -> None:
+    """Begin nothing any more; what still runs is held until the clockwork is shut down."""
+    for job in clockwork.get_jobs():
+        if job.name != _BEAT:
+            job.remove()
 
 
 def _guarded(work: Callable[[], None]) -> Callable[[], None]:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from notafter.domain.errors import NotAllowed, NotFound
+from notafter.domain.errors import NotFound
 from notafter.domain.user import Right, scopes, token_name
-from notafter.lifecycle.login import Visitor
+from notafter.lifecycle.login import Visitor, called
 from notafter.store import tokens, users
 from notafter.store.database import Session
 from notafter.store.tables import TokenRow
@@ -18,9 +18,7 @@ def make(  # noqa: PLR0913, PLR0917 -- all that a token is
 
     A token cannot make tokens: who has stolen one would not lose it with the one that is taken away.
     """
-    if who.login_id is None or who.user_id is None:
-        raise NotAllowed("tokens are made after logging in with a password, not with another token")
-    owner = users.get(session, who.user_id)
+    owner = users.get(session, who.user_id or 0)
     text = tokens.fresh()
     row = tokens.add(session, token_name(name), text, now, now + life, scopes(wanted, who.rights), owner)
     return row, text
@@ -33,9 +31,10 @@ def visible(session: Session, who: Visitor, after: int, limit: int) -> list[Toke
     return tokens.page(session, after, limit, owner_id=who.user_id or 0)
 
 
-def take_away(session: Session, who: Visitor, token_id: int) -> None:
-    """Remove a token; one of somebody else does not exist for who may not see it."""
+def take_away(session: Session, who: Visitor, token_id: int) -> str:
+    """Remove a token, and return its name; one of somebody else does not exist for who may not see it."""
     row = tokens.get(session, token_id)
     if Right.ADMINISTER not in who.rights and (row.user_id is None or row.user_id != who.user_id):
         raise NotFound(f"there is no token {token_id}")
     session.delete(row)
+    return called(row)

@@ -4,14 +4,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from notafter.custody import passwords
+from notafter.domain.audit import Action, Actor
 from notafter.domain.errors import Conflict
 from notafter.domain.login import LoginEnd
-from notafter.domain.user import Guessing, Role, user_name
+from notafter.domain.user import Guessing, Role, familiar, site, user_name
+from notafter.lifecycle.audit import Ledger
 from notafter.store import guesses, logins, tokens, users
 from notafter.store.database import Database, Session
 from notafter.store.tables import UserRow
 
 FIRST = "admin"
+_START = "the first start"
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ def new_password() -> OneTime:
     return OneTime(text, passwords.hashed(text))
 
 
-def first_admin(database: Database, now: datetime) -> OneTime | None:
+def first_admin(database: Database, ledger: Ledger, now: datetime) -> OneTime | None:
     """Make the first user where there is none; return the password."""
     with database.read() as session:
         if users.are_there_any(session):
@@ -37,7 +40,9 @@ def first_admin(database: Database, now: datetime) -> OneTime | None:
     with database.write() as session:
         if users.are_there_any(session):
             return None
-        create(session, FIRST, Role.ADMIN, password, "the first start", now)
+        row = create(session, FIRST, Role.ADMIN, password, _START, now)
+        said = {"id": row.id, "role": row.role.value}
+        ledger.note(session, Actor(_START, "here"), Action.USER_CREATED, row.name, now, said)
         return password
 
 
@@ -66,7 +71,9 @@ def reset_password(session: Session, row: UserRow, password: OneTime, now: datet
     """Give a user a password that somebody else knows; all logins end, and nobody waits any more."""
     row.password_hash, row.password_is_one_time, row.password_changed_at = password.hash, True, now
     logins.end_all(session, row.id, LoginEnd.PASSWORD_CHANGED, now)
-    guesses.uncount(session, Guessing.ACCOUNT, row.name, wholly=True)
+    sites = {site(address) for address in logins.addresses(session, row.id)}
+    for who in {row.name, *(familiar(row.name, one) for one in sites)}:
+        guesses.forget(session, Guessing.ACCOUNT, who)
 
 
 def keep_password(session: Session, row: UserRow, hashed: str, login_id: int, now: datetime) -> None:

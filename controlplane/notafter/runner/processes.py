@@ -23,22 +23,17 @@ class Life(StrEnum):
 
 
 def identity(pid: int | None = None) -> str:
-    """Return a name for a process that no other ever has: machine, boot, who sees it, id, time of start."""
+    """Return a name for a process that no other ever has: boot, who sees it, id, time of start."""
     number = os.getpid() if pid is None else pid
-    return f"{_machine()}/{_boot()}/{_name_space()}/{number}/{_started(number) or 0}"
+    return f"{_boot()}/{_name_space()}/{number}/{_started(number) or 0}"
 
 
 def life(name: str) -> Life:
     """Tell whether the process with this identity still runs, as far as can be told from here."""
-    machine, _, rest = name.partition("/")
-    boot, _, rest = rest.partition("/")
+    boot, _, rest = name.partition("/")
     name_space, _, rest = rest.partition("/")
-    if machine != _machine():
-        return Life.ELSEWHERE
-    if boot != _boot():
-        return Life.ENDED  # this machine was started anew since
-    if name_space != _name_space():
-        return Life.ELSEWHERE
+    if (boot, name_space) != (_boot(), _name_space()):
+        return Life.ELSEWHERE  # or here before a restart: that cannot be told from a copy of this machine
     number = rest.partition("/")[0]
     runs = number.isdigit() and identity(int(number)) == name and _started(int(number)) is not None
     return Life.RUNS if runs else Life.ENDED
@@ -129,15 +124,6 @@ def _started(pid: int) -> int | None:
 def _parent(pid: int) -> int | None:
     fields = _stat(pid)
     return int(fields[1]) if fields else None
-
-
-def _machine() -> str:
-    """Return what tells machines apart; the name as well, for a copy of a machine may have kept its id."""
-    try:
-        found = Path("/etc/machine-id").read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        found = "none"
-    return f"{found}@{os.uname().nodename}"
 
 
 def _name_space() -> str:

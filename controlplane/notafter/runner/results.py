@@ -3,6 +3,7 @@
 Each reader raises KeyError, TypeError or ValueError for a result that is not what was agreed.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -33,6 +34,8 @@ _HEX = frozenset("0123456789abcdef")
 _FINGERPRINT = 64
 _SCAN = 32
 _LONGEST = 4000
+_LONGEST_PATH = 2000
+_LONGEST_NAME = 100
 _MOST_LINES = 2**31
 
 
@@ -70,16 +73,31 @@ def scanned(host: str, result: Mapping[str, Any]) -> Outcome:
     return Scanned(
         host=host,
         server=_facts(result["server"]),
-        bindings=tuple(_binding(one) for one in result["bindings"]),
+        bindings=tuple(_binding(one) for one in result["bindings"] if not _has_long_path(one)),
         certificates={
             fingerprint: FoundCertificate(str(one.get("pem") or ""), str(chains.get(one.get("chain")) or ""))
             for fingerprint, one in found.items()
             if _is_fingerprint(fingerprint)
         },
-        warnings=tuple(_warning(one) for one in result.get("unresolved") or ()),
+        warnings=(
+            *(_warning(one) for one in result.get("unresolved") or ()),
+            *(_left_out(one) for one in result["bindings"] if _has_long_path(one)),
+        ),
         partial=_is_partial(result),
         page=_page(result.get("page")),
     )
+
+
+def _has_long_path(one: Mapping[str, Any]) -> bool:
+    """Tell whether a place cannot be on record: no index of a database takes a key of this length."""
+    return any(
+        len(str(file["path"]).encode("utf-8", "replace")) > _LONGEST_PATH for file in one.get("files") or ()
+    )
+
+
+def _left_out(one: Mapping[str, Any]) -> Unresolved:
+    told = f"it names a file by more than {_LONGEST_PATH} bytes: it is left out"
+    return Unresolved(_optional(one.get("config_file")), _line(one.get("line")), told)
 
 
 def _is_partial(result: Mapping[str, Any]) -> bool:
@@ -165,7 +183,7 @@ def _deploy_result(one: Mapping[str, Any]) -> DeployResult:
 
 def _binding(one: Mapping[str, Any]) -> Binding:
     return Binding(
-        service=_text(one["service"]),
+        service=_text(one["service"])[:_LONGEST_NAME],
         config_file=_text(one.get("config_file") or ""),
         line=_line(one.get("line")),
         names=tuple(_text(name) for name in one.get("names") or ()),
@@ -222,6 +240,8 @@ def _plain(value: object) -> object:
         return {_text(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_plain(inner) for inner in value[:1000]]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON has no such number
     return value if isinstance(value, int | float | bool) or value is None else _text(value)
 
 

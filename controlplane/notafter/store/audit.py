@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import select
 
 from notafter.domain.audit import Action, Actor, Entry
+from notafter.domain.errors import AuditBroken
 from notafter.store.database import Session
 from notafter.store.tables import AuditHeadRow, AuditRow
 
@@ -77,11 +78,25 @@ def page(session: Session, wanted: Wanted, before: int | None, limit: int) -> li
     return list(session.scalars(query))
 
 
-def everything(session: Session, after: int = 0) -> Iterator[AuditRow]:
+def some(session: Session, after: int) -> list[tuple[Entry, str]]:
+    """Return the entries that follow a number, as many as are handled at once, each with its link."""
+    query = select(AuditRow).where(AuditRow.number > after).order_by(AuditRow.number).limit(_AT_ONCE)
+    try:
+        rows = list(session.scalars(query))
+    except (LookupError, ValueError, TypeError) as error:  # an action that is none, a detail that is no JSON
+        raise AuditBroken(f"an entry behind {after} is not as it was written") from error
+    found = []
+    for row in rows:
+        if not isinstance(row.detail, dict):
+            raise AuditBroken(f"entry {row.number} is not as it was written")
+        found.append((entry(row), row.link))
+        session.expunge(row)
+    return found
+
+
+def everything(session: Session) -> Iterator[tuple[Entry, str]]:
     """Return all entries by number, of which few are in memory at a time."""
-    query = select(AuditRow).order_by(AuditRow.number).limit(_AT_ONCE)
-    while rows := list(session.scalars(query.where(AuditRow.number > after))):
-        for row in rows:
-            after = row.number
-            yield row
-            session.expunge(row)
+    after = 0
+    while found := some(session, after):
+        yield from found
+        after = found[-1][0].number

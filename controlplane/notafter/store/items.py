@@ -131,10 +131,9 @@ def add_ended(  # noqa: PLR0913, PLR0917 -- an item with its end
     session.flush()
 
 
-def marked(session: Session, job_id: int, due_reason: str) -> bool:
-    """Tell whether a job has an item that bears this mark."""
-    query = select(ItemRow.id).where(ItemRow.job_id == job_id, ItemRow.due_reason == due_reason)
-    return session.scalar(query.limit(1)) is not None
+def marks(session: Session, job_id: int) -> set[str]:
+    """Return the marks that the items of a job bear."""
+    return set(session.scalars(select(ItemRow.due_reason).where(ItemRow.job_id == job_id)))
 
 
 def open_server(session: Session, server_id: int) -> ItemRow | None:

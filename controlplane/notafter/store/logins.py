@@ -34,6 +34,11 @@ def end_all(session: Session, user_id: int, end: LoginEnd, now: datetime, but: i
     )
 
 
+def addresses(session: Session, user_id: int) -> set[str]:
+    """Return from where a user has logged in, as far as it is remembered."""
+    return set(session.scalars(select(LoginRow.address).where(LoginRow.user_id == user_id).distinct()))
+
+
 def remove_all(session: Session, user_id: int) -> None:
     """Remove the logins of a user, and all that they are gone on with."""
     _remove(session, LoginRow.user_id == user_id)

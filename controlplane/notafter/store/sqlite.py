@@ -9,15 +9,19 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolEmpty
 
 from notafter.domain.errors import DatabaseBusy, DatabaseFull, StoreError
 
+#: Writers that wait hold a connection each; readers are to find one all the same.
+_POOL, _MORE = 10, 50
 _PRIMARY = 0xFF  # of an extended result code (https://www.sqlite.org/rescode.html)
 
 
 def engine(url: URL, busy_seconds: float) -> Engine:
     """Return an engine; nothing is opened yet. A writer waits so long for another one."""
-    made = create_engine(url, connect_args={"timeout": busy_seconds}, hide_parameters=True)
+    pool = {"pool_size": _POOL, "max_overflow": _MORE, "pool_timeout": busy_seconds} if _path(url) else {}
+    made = create_engine(url, connect_args={"timeout": busy_seconds}, hide_parameters=True, **pool)
     event.listen(made, "connect", _prepare)
     return made
 
@@ -38,6 +42,8 @@ def place(url: URL) -> str:
 
 def named(error: SQLAlchemyError, url: URL) -> StoreError | None:
     """Return what keeps the database from being used, by its name; None where the statement is wrong."""
+    if isinstance(error, PoolEmpty):
+        return DatabaseBusy(f"all connections to {place(url)} are in use: try again")
     if not isinstance(error, OperationalError):
         return None
     code = getattr(error.orig, "sqlite_errorcode", 0) & _PRIMARY

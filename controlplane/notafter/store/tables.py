@@ -25,6 +25,10 @@ def _where(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
+#: SQLite would give the id of a row that is gone to the next one, and with it what is still held of it.
+_NEVER_AGAIN = {"sqlite_autoincrement": True}
+
+
 class Base(DeclarativeBase):
     """The parent of all rows."""
 
@@ -404,6 +408,7 @@ class UserRow(Base):
     """A person."""
 
     __tablename__ = "user"
+    __table_args__ = _NEVER_AGAIN
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
@@ -422,6 +427,7 @@ class LoginRow(Base):
     """Somebody who has logged in; its refresh tokens are one family."""
 
     __tablename__ = "login"
+    __table_args__ = _NEVER_AGAIN
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), index=True)
@@ -480,9 +486,10 @@ class TokenRow(Base):
     """A bearer token of the API: its hash, never itself."""
 
     __tablename__ = "token"
+    __table_args__ = (UniqueConstraint("user_id", "name"), _NEVER_AGAIN)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
     hash: Mapped[str] = mapped_column(unique=True)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]

@@ -41,7 +41,8 @@ def add(  # noqa: PLR0913, PLR0917 -- all that a token is
     owner: UserRow | None = None,
 ) -> TokenRow:
     """Put a new token's hash on record."""
-    if session.scalar(select(TokenRow.id).where(TokenRow.name == name)):
+    own = TokenRow.user_id == owner.id if owner is not None else TokenRow.user_id.is_(None)
+    if session.scalar(select(TokenRow.id).where(TokenRow.name == name, own)):
         raise Conflict(f"there is a token {name!r} already")
     row = TokenRow(
         name=name,
@@ -75,8 +76,14 @@ def get(session: Session, token_id: int) -> TokenRow:
 
 
 def by_name(session: Session, name: str) -> TokenRow:
-    """Return the token of this name."""
-    row = session.scalar(select(TokenRow).where(TokenRow.name == name))
+    """Return the token of this name: `ci` of the command line, `alice/ci` of a user."""
+    owner, slash, own = name.rpartition("/")
+    query = select(TokenRow).where(TokenRow.name == own)
+    if slash:
+        query = query.join(UserRow).where(UserRow.name == owner)
+    else:
+        query = query.where(TokenRow.user_id.is_(None))
+    row = session.scalar(query)
     if row is None:
         raise NotFound(f"there is no token {name!r}")
     return row

@@ -24,7 +24,7 @@ from notafter.store import certificates, items, tokens
 from notafter.store.database import Database
 from sqlalchemy import text
 
-from tests.integration.controlplane.stage import Stage
+from tests.integration.controlplane.stage import Stage, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -180,3 +180,26 @@ def told(stage: Stage, job: int) -> set[tuple[ItemState, bool]]:
     """How the items of a job ended, and whether for want of room."""
     with stage.database.read() as session:
         return {(item.state, "no room" in (item.message or "")) for item in items.of_job(session, job)}
+
+
+def test_k4_while_somebody_writes_the_api_goes_on_reading(stage: Stage) -> None:
+    """Neither the last use of a token nor writers that wait keep readers from an answer."""
+    secret = tokens.fresh()
+    with stage.database.write() as session:
+        tokens.add(session, "test", secret, stage.clock(), None, tuple(Right))
+    headers = {"Authorization": f"Bearer {secret}"}
+    with stage.api() as url, httpx.Client(base_url=url, headers=headers, timeout=60) as client:
+        with held(stage):
+            writers = [
+                threading.Thread(target=lambda: httpx.post(f"{url}/api/v1/scan", headers=headers, timeout=60))
+                for _ in range(20)
+            ]
+            for writer in writers:
+                writer.start()
+            began = time.monotonic()
+            for path in ("/api/v1/jobs", "/metrics", "/readyz"):
+                assert client.get(path).status_code == 200
+            assert time.monotonic() - began < 15, "a writer waits for 30 s"
+        for writer in writers:
+            writer.join()
+        wait_for(lambda: client.get("/api/v1/tokens").json()["items"][0]["last_used_at"])

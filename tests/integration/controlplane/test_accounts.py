@@ -199,6 +199,6 @@ def test_h6_a_revocation_is_confirmed_by_the_whole_fingerprint(client: httpx.Cli
     assert done.status_code == 202
     assert done.json()["forced_because"] == "the host was broken into"
     (job, *_) = client.get("/api/v1/jobs").json()["items"]
-    assert (job["kind"], job["requested_by"]) == ("revoke", "test")
+    assert (job["kind"], job["requested_by"]) == ("revoke", "token:test")
     said = stage.command("revoke", "crt-1", "--fingerprint", version["fingerprint"], "--reason", "superseded")
     assert said.stdout == "it will be revoked\n", said.stderr

@@ -84,7 +84,7 @@ def test_a_renewal_is_a_job_and_asking_twice_is_one(client: httpx.Client, stage:
     assert client.post("/api/v1/certificates/1/renew").json()["id"] == first.json()["id"]
     detail = client.get(f"/api/v1/jobs/{first.json()['id']}").json()
     assert [item["subject"] for item in detail["details"]] == ["certificate", "deployment"]
-    assert detail["requested_by"] == "test"
+    assert detail["requested_by"] == "token:test"
 
 
 def test_a_scan_is_a_job_and_asking_twice_is_one(client: httpx.Client) -> None:

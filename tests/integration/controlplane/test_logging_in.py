@@ -16,6 +16,8 @@ from notafter.custody.custodian import Place
 from notafter.domain.login import KEY_LIFE, LONGEST, LoginEnd
 from notafter.domain.user import Role
 from notafter.lifecycle import user
+from notafter.lifecycle.audit import Ledger
+from notafter.store.guesses import digest
 from notafter.store.tables import GuessRow, LoginRow, RefreshTokenRow, SigningKeyRow, UserRow
 from sqlalchemy import select
 
@@ -46,10 +48,10 @@ def with_token(people: People, given: dict[str, Any]) -> httpx.Client:
 def test_the_first_start_makes_an_admin_who_sets_a_password_of_their_own(
     stage: Stage, people: People
 ) -> None:
-    made = user.first_admin(stage.database, stage.clock())
+    made = user.first_admin(stage.database, Ledger(stage.custodian), stage.clock())
     assert made is not None
     assert made.text not in repr(made)
-    assert user.first_admin(stage.database, stage.clock()) is None
+    assert user.first_admin(stage.database, Ledger(stage.custodian), stage.clock()) is None
     client = with_token(people, log_in(people.client(), "admin", made.text))
     assert client.get("/api/v1/users").status_code == 403
     done = client.put("/api/v1/auth/password", json={"current": made.text, "new": PASSWORD})
@@ -205,10 +207,36 @@ def test_who_guesses_a_password_waits_longer_each_time_and_whether_the_name_is_k
 def test_an_address_that_guesses_many_names_waits_and_others_do_not(stage: Stage, people: People) -> None:
     people.somebody("alice")
     with stage.database.write() as session:
-        site = "2001:db8:1:2::/64"
+        site = digest("2001:db8:1:2::/64")
         session.add(GuessRow(kind="address", who=site, failures=20, last_at=stage.clock()))
     assert attempt(people.client(address="2001:db8:1:2:3:4:5:6"), "alice", PASSWORD).status_code == 429
     assert attempt(people.client(address="2001:db8:1:3::1"), "alice", PASSWORD).status_code == 200
+
+
+def test_nobody_is_kept_waiting_by_the_slips_of_an_office(stage: Stage, people: People) -> None:
+    for name in ("alice", "bob"):
+        people.somebody(name)
+    for _day in range(60):
+        stage.ahead += timedelta(hours=12)
+        assert attempt(people.client(), "alice", "a slip of the fingers").status_code == 401
+        for name in ("alice", "bob"):
+            assert attempt(people.client(), name, PASSWORD).status_code == 200
+
+
+def test_no_stranger_keeps_somebody_out_where_they_have_logged_in_before(
+    stage: Stage, people: People
+) -> None:
+    stage.stands_at = stage.clock()
+    people.somebody("alice")
+    for number in range(8):
+        attempt(people.client(address=f"192.0.2.{number}"), "alice", "wrong-password")
+    assert attempt(people.client(address="192.0.2.99"), "alice", PASSWORD).status_code == 429
+    assert attempt(people.client(), "alice", PASSWORD).status_code == 200, "from here she came before"
+
+
+def test_a_password_in_the_wrong_field_is_kept_nowhere(stage: Stage, people: People) -> None:
+    assert attempt(people.client(), PASSWORD, "x").status_code == 401
+    assert PASSWORD.encode() not in stage.stored()
 
 
 def test_many_guesses_at_once_are_no_more_than_many_in_a_row(stage: Stage, people: People) -> None:

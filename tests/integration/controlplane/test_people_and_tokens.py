@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from notafter.domain.user import Right, Role
 from notafter.store import tokens
+from notafter.store.guesses import digest
 from notafter.store.tables import GuessRow, TokenRow
 from sqlalchemy import select
 
@@ -77,7 +78,9 @@ def test_a_reset_password_ends_logins_and_the_waiting(stage: Stage, people: Peop
     client = people.somebody("bob")
     number = client.get("/api/v1/auth/me").json()["user"]
     with stage.database.write() as session:
-        session.add(GuessRow(kind="account", who="bob", failures=50, last_at=stage.clock()))
+        session.add(
+            GuessRow(kind="account", who=digest("bob from 127.0.0.1"), failures=50, last_at=stage.clock())
+        )
     answer = people.client().post("/api/v1/auth/login", json={"name": "bob", "password": PASSWORD})
     assert answer.status_code == 429
     reset = admin.post(f"/api/v1/users/{number}/password")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -13,12 +13,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from notafter.domain.errors import DatabaseAway, DatabaseBusy, StoreError
 from notafter.domain.user import Right
+from notafter.lifecycle import request
+from notafter.runner import results
 from notafter.store import servers, tokens
 from notafter.store.database import Database
 from notafter.store.tables import Base, ServerRow
 from sqlalchemy import text
 
-from tests.factories import NOW
+from tests.factories import NOW, binding, scan_result
 from tests.postgresql import postgresql
 
 if TYPE_CHECKING:
@@ -215,6 +217,21 @@ def test_a_wrong_address_is_named_without_its_password(
     with pytest.raises(StoreError, match=told) as refused:
         Database(url.format(folder=server.folder), busy_seconds=1).migrate()
     assert "s3cret" not in str(refused.value)
+
+
+def test_what_a_host_says_that_no_column_holds_breaks_off_nothing(stage: Stage) -> None:
+    pem = stage.ca.issue("shop.example").certificate
+    said: dict[str, Any] = scan_result((pem, binding(pem)), (pem, binding(pem, "/" + "x" * 3000)))
+    odd = {"load": float("nan"), "memory": float("inf"), "machine_id": "f" * 3000}
+    said["server"] = {**said["server"], **odd}
+    with stage.database.write() as session:
+        request.scan(session, ["web1"], "test", stage.clock())
+    stage.report(stage.claim(), results.scanned("web1", said))
+    with stage.database.read() as session:
+        row = servers.by_name(session, "web1")
+        assert (row.facts["load"], row.machine_id) == (None, None)
+        assert len(servers.places(session, row)) == 1
+        assert "2000 bytes" in str(row.warnings)
 
 
 def test_what_its_types_cannot_hold_is_no_failure_of_ours(stage: Stage) -> None:

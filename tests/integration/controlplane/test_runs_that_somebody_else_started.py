@@ -76,7 +76,7 @@ def test_a_scan_by_hand_has_the_same_findings_as_a_scan_of_our_own(
     assert (job["kind"], job["state"], job["requested_by"], job["message"]) == (
         "report",
         "succeeded",
-        "laptop",
+        "token:laptop",
         "scan.yml",
     )
     assert [(item["server"], item["reason"]) for item in job["details"]] == [("web2", "scanned")]

@@ -19,6 +19,7 @@ from notafter.domain.run import RunEnd, RunState
 from notafter.lifecycle import due, recovery, request, signing
 from notafter.lifecycle.due import Limits
 from notafter.lifecycle.record.finish import finish
+from notafter.lifecycle.recovery import Watch
 from notafter.runner import processes
 from notafter.runner.processes import Life
 from notafter.store import certificates, items, jobs
@@ -30,6 +31,9 @@ from tests.integration.controlplane.stage import ROOT, Stage, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
+
+    from notafter.store.jobs import Claim
 
 SERVERS = 6
 CONTENDERS = 3
@@ -104,8 +108,8 @@ def test_k7_a_worker_that_stood_still_beyond_its_lease_is_fenced_when_it_goes_on
         wait_for((stage.folder / "held").exists, 60)
         os.kill(process.pid, signal.SIGSTOP)
         now, later = stage.clock(), stage.clock() + timedelta(hours=3)
-        assert recovery.recover(stage.database, stage.workshop, frozenset(), now) == [], "it lives"
-        assert recovery.recover(stage.database, stage.workshop, frozenset(), later) == [job]
+        assert recovery.recover(stage.database, stage.workshop, frozenset(), now, Watch()) == [], "it lives"
+        assert recovery.recover(stage.database, stage.workshop, frozenset(), later, Watch()) == [job]
         (second,) = due.tick(stage.database, later, Limits())
         claim = stage.claim()
         assert claim.job_id == second
@@ -124,25 +128,48 @@ def test_k7_a_worker_that_stood_still_beyond_its_lease_is_fenced_when_it_goes_on
         finish(stage.database, claim, RunEnd(RunState.COMPLETED), later)
 
 
-def test_a_job_of_another_machine_is_its_own_as_long_as_it_says_so(stage: Stage) -> None:
+def elsewhere(stage: Stage) -> tuple[Claim, str]:
+    """A job that a process on another machine holds, and the name of that process."""
     stage.one_certificate()
     with stage.database.write() as session:
         request.renew(session, [1], "test", stage.clock())
-    claim = stage.claim()
-    now = stage.clock()
+    claim, other = stage.claim(), f"other-{processes.identity()}"
     with stage.database.write() as session:
-        machine, _, rest = processes.identity().partition("/")
-        jobs.get(session, claim.job_id).worker = f"{machine}-2/{rest}"
-    soon, late = now + recovery.LEASE - timedelta(seconds=5), now + recovery.LEASE + timedelta(seconds=5)
-    assert recovery.recover(stage.database, stage.workshop, frozenset(), soon) == []
+        jobs.get(session, claim.job_id).worker = other
+    return claim, other
+
+
+def looked_at(stage: Stage, watch: Watch, begins: datetime, ends: datetime) -> list[int]:
+    """What is lost when this machine looks every 20 seconds."""
+    lost = []
+    while begins < ends:
+        lost += recovery.recover(stage.database, stage.workshop, frozenset(), begins, watch)
+        begins += recovery.BEAT
+    return lost
+
+
+def test_a_job_of_another_machine_is_its_own_as_long_as_it_says_so(stage: Stage) -> None:
+    claim, other = elsewhere(stage)
+    now, watch = stage.clock(), Watch()
+    later = now + recovery.LEASE - timedelta(seconds=5)
+    assert looked_at(stage, watch, now, later) == []
     with stage.database.write() as session:
-        jobs.beat(session, f"{machine}-2/{rest}", soon)
-    recovery.beat(stage.database, late)
-    assert recovery.recover(stage.database, stage.workshop, frozenset(), late) == [], "it has beaten"
-    later = soon + recovery.LEASE + timedelta(seconds=5)
-    assert recovery.recover(stage.database, stage.workshop, frozenset(), later) == [claim.job_id]
+        jobs.beat(session, other, later)
+    recovery.beat(stage.database, later)
+    again = later + recovery.LEASE - timedelta(seconds=5)
+    assert looked_at(stage, watch, later, again) == [], "it has beaten"
+    assert looked_at(stage, watch, again, again + timedelta(minutes=1)) == [claim.job_id]
     with pytest.raises(ClaimLost), stage.database.write() as session:
         jobs.holding(session, claim)
+
+
+def test_when_nobody_could_beat_nobody_is_lost(stage: Stage) -> None:
+    """The database was away for longer than a lease; clocks that do not agree matter no more."""
+    elsewhere(stage)
+    watch, now = Watch(), stage.clock()
+    assert looked_at(stage, watch, now, now + timedelta(minutes=1)) == []
+    after = now + timedelta(minutes=10)
+    assert looked_at(stage, watch, after, after + timedelta(minutes=1)) == []
 
 
 def test_a_process_says_that_it_holds_its_jobs(stage: Stage) -> None:
@@ -157,14 +184,13 @@ def test_a_process_says_that_it_holds_its_jobs(stage: Stage) -> None:
 
 
 def test_what_is_known_of_a_process_from_here() -> None:
-    machine, boot, name_space, number, started = processes.identity().split("/")
+    boot, name_space, number, started = processes.identity().split("/")
     for name, life in (
-        ((machine, boot, name_space, number, started), Life.RUNS),
-        ((machine, boot, name_space, number, "1"), Life.ENDED),
-        ((machine, boot, name_space, "4194303", started), Life.ENDED),
-        ((machine, "another-boot", name_space, number, started), Life.ENDED),
-        ((machine, boot, "pid:[1]", number, started), Life.ELSEWHERE),
-        (("other@web1", boot, name_space, number, started), Life.ELSEWHERE),
+        ((boot, name_space, number, started), Life.RUNS),
+        ((boot, name_space, number, "1"), Life.ENDED),
+        ((boot, name_space, "4194303", started), Life.ENDED),
+        (("another-boot", name_space, number, started), Life.ELSEWHERE),
+        ((boot, "pid:[1]", number, started), Life.ELSEWHERE),
         (("nonsense",), Life.ELSEWHERE),
     ):
         assert processes.life("/".join(name)) is life, name

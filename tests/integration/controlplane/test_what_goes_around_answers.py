@@ -72,6 +72,12 @@ def test_a_body_that_is_too_large_and_what_breaks_have_all_that_too(stage: Stage
         assert re.fullmatch(r"[0-9a-f]{16}", answer.headers["x-request-id"])
 
 
+def test_a_wrong_method_is_told_which_are_right_and_no_path_leads_elsewhere(people: People) -> None:
+    refused = people.client().put("/healthz")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET")
+    assert people.client().get("/api/v1/users/").status_code == 404
+
+
 def test_a_request_has_one_id_in_the_answer_and_in_the_log(people: People) -> None:
     with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
         given = people.client().get("/api/v1/servers/web1", headers={"X-Request-ID": "from-the-proxy.7"})

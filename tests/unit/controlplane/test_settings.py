@@ -24,6 +24,8 @@ def no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         ("NOTAFTER_LOG_LEVEL", "loud", "NOTAFTER_LOG_LEVEL"),
         ("NOTAFTER_KEK", "changeme", "placeholder"),
         ("NOTAFTER_HOST", "192.0.2.7", "NOTAFTER_API_URL"),
+        ("NOTAFTER_TRUSTED_PROXIES", "10.0.0.5/24", "must end in zeros"),
+        ("NOTAFTER_TRUSTED_PROXIES", "127.0.0.1, proxy", "'proxy' is no address"),
     ],
 )
 def test_nonsense_is_refused_by_name(

@@ -9,6 +9,9 @@ from notafter.store import items, servers
 from notafter.store.database import Session
 from notafter.store.tables import ServerRow
 
+#: A machine id has 32 characters (machine-id(5)); what has many more is none.
+_LONGEST_ID = 128
+
 
 def whose(session: Session, named: ServerRow, outcome: Scanned, now: datetime) -> ServerRow:
     """Return the server that an outcome is about, which may be one that we know by another name.
@@ -31,7 +34,7 @@ def machine(outcome: Scanned, now: datetime) -> Machine | None:
     """Return which machine a scan saw; by our own clock, for a host's may be wrong."""
     facts = outcome.server
     machine_id, boot_id = facts.get("machine_id"), facts.get("boot_id")
-    if not isinstance(machine_id, str) or not machine_id:
+    if not isinstance(machine_id, str) or not 0 < len(machine_id) <= _LONGEST_ID:
         return None
     uptime, uuid, macs = facts.get("uptime_seconds"), facts.get("product_uuid"), facts.get("mac_addresses")
     return Machine(

@@ -63,9 +63,10 @@ def report(  # noqa: PLR0913, PLR0917 -- a run, who tells of it, and when
     recorded = known = 0
     with writer.write() as session:
         job = jobs.reported(session, run) or _begin(session, run, playbook, who, now)
+        marks = items.marks(session, job.id)
         for one in told:
             mark = f"told by run: {one.module} #{one.number}"
-            if items.marked(session, job.id, mark):
+            if mark in marks:
                 known += 1
                 continue
             try:
@@ -74,6 +75,7 @@ def report(  # noqa: PLR0913, PLR0917 -- a run, who tells of it, and when
                 left.append(Left(one.number, str(error)))
                 continue
             items.add_ended(session, job, row, mark, state, reason, now)
+            marks.add(mark)
             recorded += 1
         _end(session, job)
         return Receipt(job.id, recorded, known, tuple(left))

@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("last_login_at", types.UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_user")),
         sa.UniqueConstraint("name", name=op.f("uq_user_name")),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "login",
@@ -58,6 +59,7 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_login_user_id_user")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_login")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_login_user_id"), "login", ["user_id"])
     op.create_table(
@@ -93,19 +95,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("kind", "who", name=op.f("pk_guess")),
     )
     op.create_index(op.f("ix_guess_last_at"), "guess", ["last_at"])
-    with op.batch_alter_table("token") as batch_op:
+    with op.batch_alter_table("token", table_kwargs={"sqlite_autoincrement": True}) as batch_op:
+        batch_op.drop_constraint(op.f("uq_token_name"), type_="unique")
         batch_op.add_column(sa.Column("user_id", sa.Integer(), nullable=True))
         batch_op.add_column(sa.Column("scopes", sa.JSON(), nullable=False, server_default=_EVERYTHING))
         batch_op.add_column(sa.Column("last_used_at", types.UtcDateTime(), nullable=True))
         batch_op.create_foreign_key(op.f("fk_token_user_id_user"), "user", ["user_id"], ["id"])
         batch_op.create_index(op.f("ix_token_user_id"), ["user_id"])
-    with op.batch_alter_table("token") as batch_op:
+        batch_op.create_unique_constraint(op.f("uq_token_user_id_name"), ["user_id", "name"])
+    with op.batch_alter_table("token", table_kwargs={"sqlite_autoincrement": True}) as batch_op:
         batch_op.alter_column("scopes", server_default=None)
 
 
 def downgrade() -> None:
     """Go one step back."""
     with op.batch_alter_table("token") as batch_op:
+        batch_op.drop_constraint(op.f("uq_token_user_id_name"), type_="unique")
+        batch_op.create_unique_constraint(op.f("uq_token_name"), ["name"])
         batch_op.drop_index(op.f("ix_token_user_id"))
         batch_op.drop_constraint(op.f("fk_token_user_id_user"), type_="foreignkey")
         batch_op.drop_column("last_used_at")
