@@ -154,7 +154,11 @@ def test_a_scan_by_hand_tells_the_same_and_no_secret(fleet: Story, tmp_path: Pat
     assert "report to the control plane: 3 results put on record" in said
     assert findings(fleet) == own
     newest = fleet.plane.jobs()[0]
-    assert (newest["kind"], newest["requested_by"], newest["message"]) == ("report", "token:tests", "scan.yml")
+    assert (newest["kind"], newest["requested_by"], newest["message"]) == (
+        "report",
+        "token:tests",
+        "scan.yml",
+    )
     assert {item["server"] for item in newest["details"]} == {"web1", "web2", "haproxy1"}
     assert fleet.plane.token not in said
 
