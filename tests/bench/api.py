@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from notafter import logs
 from notafter.domain.user import Right
-from notafter.lifecycle import due
+from notafter.lifecycle import due, findings
 from notafter.lifecycle.due import Limits
 from notafter.store import certificates, tokens
 from notafter.store.database import Database
@@ -98,6 +98,8 @@ def calls(size: float) -> list[Call]:
         Call("accounts", "/api/v1/accounts"),
         Call("audit", "/api/v1/audit?who=alice"),
         Call("findings, first page", "/api/v1/findings?limit=50"),
+        Call("findings of a kind", "/api/v1/findings?kind=not_managed&limit=50"),
+        Call("findings with a text", "/api/v1/findings?text=shop{n}.", many),
         Call("findings of a server", "/api/v1/findings?server=web{n}.example.net", int(SERVERS * size)),
         Call("readiness", "/readyz"),
         Call("figures", "/metrics"),
@@ -208,7 +210,7 @@ def _deployment(number: int, many: int, size: float) -> dict[str, Any]:
         "listeners": ["0.0.0.0:443"],
         "files": [],
         "created_at": NOW - 300 * DAY,
-        "adopted_at": NOW - 299 * DAY,
+        "adopted_at": NOW - 299 * DAY if number % 4 else None,
         "file_fingerprint": _fingerprint(certificate),
         "live_fingerprint": _fingerprint(certificate),
         "verified_at": NOW,
@@ -364,7 +366,7 @@ def plans(database: Database, where: str, token: str, size: float) -> list[str]:
 
 def _reads_all(line: str) -> bool:
     """Tell whether a line of a plan reads a whole table of those that grow."""
-    growing = ("certificate", "version", "deployment", "server", "job", "item", "line", "audit")
+    growing = ("certificate", "version", "deployment", "server", "finding", "job", "item", "line", "audit")
     words = line.replace("Seq Scan on ", "SCAN ").split()
     return "SCAN" in words and words[words.index("SCAN") + 1] in growing and "INDEX" not in words
 
@@ -420,11 +422,16 @@ def bench(folder: Path, url: str, size: float, only: str) -> None:
     token = tokens.fresh()
     with database.write() as session:
         tokens.add(session, "bench", token, NOW, None, tuple(Right))
+    filled = time.monotonic() - began
+    began = time.monotonic()
+    findings.refresh(database, datetime.now(UTC), rounds=1_000_000)
+    derived = time.monotonic() - began
+    with database.write() as session:
         session.execute(text("ANALYZE"))
     print(
         f"{int(CERTIFICATES * size):,} certificates, {int(SERVERS * size):,} servers, "
         f"{int(DEPLOYMENTS * size):,} deployments, {int(JOBS * size):,} jobs on "
-        f"{database.url.get_backend_name()}, filled in {time.monotonic() - began:.0f} s"
+        f"{database.url.get_backend_name()}, filled in {filled:.0f} s, findings derived in {derived:.0f} s"
     )
     worst = 0.0
     with serving(folder, url) as (where, pid, ready):

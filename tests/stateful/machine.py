@@ -41,6 +41,7 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 from typing_extensions import override
 
+from tests import kept
 from tests.factories import fingerprint
 from tests.stateful.play import Killed, Play, Script
 from tests.stateful.world import LIFE, START, Authority, DeployFault, Host, IssueFault
@@ -421,6 +422,12 @@ class Fleet(RuleBasedStateMachine):
                     assert row.sealed_key is not None, f"the key of {attempt} is gone"
                 elif version is not None:
                     assert version.sealed_key is not None, f"{attempt} is on record without its key"
+
+    @invariant()
+    def findings_are_what_the_facts_say(self) -> None:
+        """Whoever changes a fact has marked whose findings it changes."""
+        if hasattr(self, "stage"):
+            kept.check(self.stage.database, self.stage.now)
 
     @invariant()
     def i4_what_runs_is_held_by_somebody_or_is_found(self) -> None:

@@ -1,16 +1,20 @@
-"""Findings: what is wrong, what expires, what nobody manages; derived anew at each asking."""
+"""Findings: what is wrong, what expires, what nobody manages."""
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from notafter.api.schema import V1, After, Limit, Output
+from notafter.api import cursor
+from notafter.api.cursor import Cursor
+from notafter.api.schema import V1, Limit, Output
 from notafter.api.service import ServiceDep
+from notafter.domain.errors import InvalidInput
 from notafter.domain.finding import Finding as Found
 from notafter.domain.finding import Kind, Level
 from notafter.lifecycle import findings
-from notafter.lifecycle.findings import Wanted
+from notafter.store.findings import Mark, Wanted
 
 router = APIRouter(prefix=f"{V1}/findings", tags=["findings"])
 
@@ -31,6 +35,10 @@ class Finding(Output):
     names: list[str]
     certificate: str | None
     fingerprint: str | None
+    #: When that is of which the sentence tells.
+    moment: datetime | None
+    #: Since when it is known.
+    since: datetime | None
 
 
 class Counts(Output):
@@ -41,12 +49,14 @@ class Counts(Output):
 
 
 class Findings(Output):
-    """Some of many, the worst first; `next` is how many came before the following page."""
+    """Some of many, the worst first; `next` is where the following page begins."""
 
     items: list[Finding]
-    next: int | None
+    next: str | None
     total: int
     counts: Counts
+    #: Of so many servers it is what was known before their last change; nearly always none.
+    outdated: int
 
 
 @router.get("")
@@ -57,21 +67,37 @@ def page(  # noqa: PLR0913, PLR0917 -- one parameter a filter
     level: Level | None = None,
     service: Text = None,
     text: Text = None,
-    after: After = 0,
+    certificate: Text = None,
+    after: Cursor = None,
     limit: Limit = 50,
 ) -> Findings:
-    """List the findings; nothing of them is stored, so that what was mended is gone."""
-    wanted = Wanted(server, kind, level, service, text)
+    """List the findings; what was mended is gone."""
+    wanted = Wanted(server, kind, level, service, text, certificate)
+    now = desk.clock()
+    findings.refresh(desk.database, now)
     with desk.database.read() as session:
-        found = findings.findings(session, desk.clock(), wanted)
-    levels, kinds = findings.counts(found)
-    end = after + limit
+        found = findings.page(session, now, wanted, _mark(after), limit)
     return Findings(
-        items=[_shown(one) for one in found[after:end]],
-        next=end if end < len(found) else None,
-        total=len(found),
-        counts=Counts(level=levels, kind=kinds),
+        items=[_shown(one) for one in found.findings],
+        next=_cursor(found.more) if found.more is not None else None,
+        total=found.total,
+        counts=Counts(level=found.levels, kind=found.kinds),
+        outdated=found.outdated,
     )
+
+
+def _cursor(mark: Mark) -> str:
+    level, server, number = mark
+    return cursor.encode(level.value, server, number)
+
+
+def _mark(text: str | None) -> Mark | None:
+    if text is None:
+        return None
+    level, server, number = cursor.decode(text, str, str, int)
+    if level not in list(Level):
+        raise InvalidInput(f"there is no level {level!r}")
+    return Level(level), str(server), int(number)
 
 
 def _shown(found: Found) -> Finding:

@@ -17,14 +17,16 @@ from notafter.domain.finding import Kind, Level
 from notafter.domain.job import OPEN_JOB_STATES, JobState, Subject
 from notafter.domain.names import inventory_name
 from notafter.lifecycle import findings, request
-from notafter.lifecycle.findings import Wanted
 from notafter.store import items, jobs, servers
+from notafter.store.findings import Wanted
 
 cli = typer.Typer()
 
 #: Of so many servers of one wish the names are in the audit.
 _NAMED = 100
 _POLL_SECONDS = 0.3
+#: Who asks on the command line would rather wait than read what was: a fleet of many thousand servers.
+_ROUNDS = 10_000
 _CONNECT_SECONDS = 3.0
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- read, not bound
 
@@ -54,6 +56,7 @@ def scan(
             say(f"job {job_id} will scan")
             return
         ended = _wait(opened, job_id, timeout or opened.settings.job_timeout_seconds)
+        findings.refresh(opened.database, clock(), _ROUNDS)
         with opened.database.read() as session:
             found = report.gather(session, clock(), ended.servers)
     report.show(found, form)
@@ -73,10 +76,13 @@ def list_findings(  # noqa: PLR0913, PLR0917 -- one parameter a filter
 ) -> None:
     """List what is wrong, what expires and what nobody manages, as far as it is known."""
     form = _form(as_json, as_csv)
-    with rooms() as opened, opened.database.read() as session:
-        if server is not None:
-            servers.by_name(session, server)
-        found = findings.findings(session, clock(), Wanted(server, kind, level, service, text))
+    wanted = Wanted(server, kind, level, service, text)
+    with rooms() as opened:
+        findings.refresh(opened.database, clock(), _ROUNDS)
+        with opened.database.read() as session:
+            if server is not None:
+                servers.by_name(session, server)
+            found = findings.everything(session, clock(), wanted)
     report.show(Report(findings=found), form)
 
 

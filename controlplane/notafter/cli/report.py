@@ -18,9 +18,9 @@ from notafter.cli.answer import as_text, plain, say
 from notafter.domain.difference import difference
 from notafter.domain.finding import Finding, Kind, Level
 from notafter.lifecycle import findings
-from notafter.lifecycle.findings import Wanted
 from notafter.store import deployments, versions
 from notafter.store.database import Session
+from notafter.store.findings import Wanted
 
 #: How many entries a section of the text has; the other forms have all.
 _MOST = 200
@@ -82,8 +82,9 @@ class Report:
 
 def gather(session: Session, now: datetime, names: Collection[str] | None) -> Report:
     """Return the report of these servers, or of all."""
-    found = findings.findings(session, now, Wanted())
-    lives = versions.lives(session)
+    found = findings.everything(session, now, Wanted())
+    surveyed = [(row, view) for row, view in deployments.survey(session) if row.absent_since is None]
+    lives = versions.lives(session, (row.file_fingerprint for row, _ in surveyed))
     places = [
         Spot(
             server=row.server.name,
@@ -97,8 +98,7 @@ def gather(session: Session, now: datetime, names: Collection[str] | None) -> Re
             managed_by="notafter" if view.issued else row.managed_by,
             state=difference(view).cause.value,
         )
-        for row, view in deployments.survey(session)
-        if row.absent_since is None
+        for row, view in surveyed
     ]
     return Report(
         findings=[one for one in found if names is None or one.server in names],

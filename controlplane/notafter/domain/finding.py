@@ -134,12 +134,24 @@ class Finding:
     names: tuple[str, ...] = ()
     certificate: str | None = None
     fingerprint: str | None = None
+    #: When that is of which the sentence tells, if it has a moment.
+    moment: datetime | None = None
+    #: Since when it is known.
+    since: datetime | None = None
 
-    def has(self, text: str) -> bool:
-        """Tell whether a text occurs in anything that it says, whatever the case of letters."""
-        said = (self.sentence, self.server, self.service, self.file, *self.names, self.certificate)
-        wanted = text.casefold()
-        return any(wanted in one.casefold() for one in (*said, self.fingerprint) if one)
+    def told(self, now: datetime) -> str:
+        """Return the sentence, with how far away its moment is."""
+        if self.moment is None:
+            return self.sentence
+        if self.moment > now:
+            return f"{self.sentence}, in {_days(self.moment - now)}"
+        return f"{self.sentence}, {_days(now - self.moment)} ago"
+
+    @property
+    def said(self) -> str:
+        """All that can be searched for in it, in small letters, one a line."""
+        parts = (self.sentence, self.server, self.service, self.file, *self.names, self.certificate)
+        return "\n".join(one for one in (*parts, self.fingerprint) if one).casefold()
 
 
 @dataclass(frozen=True)
@@ -213,6 +225,15 @@ def of_place(facts: PlaceFacts, now: datetime) -> Iterator[Finding]:
         yield _at(where, Kind.RENEWAL_FAILED, told_why)
 
 
+def changes_at(facts: PlaceFacts, now: datetime) -> datetime | None:
+    """Return when time alone will next change what there is to say of a place; none: never."""
+    shown, life = facts.difference.sight, facts.life
+    moments = [shown.not_after] if shown is not None and shown.not_after is not None else []
+    if life is not None:
+        moments += [life.begins, life.ends - _soon(facts, life), life.ends - _very_soon(life), life.ends]
+    return min((moment for moment in moments if moment > now), default=None)
+
+
 def of_server(facts: ServerFacts) -> Iterator[Finding]:
     """Say what there is to say of a server as such."""
     where = spot(facts.name)
@@ -256,12 +277,20 @@ def _expiry(facts: PlaceFacts, now: datetime) -> Iterator[Finding]:
     left = life.ends - now
     if life.begins > now:
         yield _at(facts.spot, Kind.NOT_YET_VALID, f"it is valid from {_date(life.begins)}")
+    where = replace(facts.spot, moment=life.ends)
     if left <= timedelta(0):
-        yield _at(facts.spot, Kind.EXPIRED, f"it ended {_date(life.ends)}, {_days(-left)} ago")
-    elif left <= min(_SOON, life.span / 5 if facts.adopted else life.span / 3):
-        found = _at(facts.spot, Kind.EXPIRES_SOON, f"it ends {_date(life.ends)}, in {_days(left)}")
-        urgent = left <= min(_VERY_SOON, life.span / 10)
-        yield replace(found, level=Level.CRITICAL) if urgent else found
+        yield _at(where, Kind.EXPIRED, f"it ended {_date(life.ends)}")
+    elif left <= _soon(facts, life):
+        found = _at(where, Kind.EXPIRES_SOON, f"it ends {_date(life.ends)}")
+        yield replace(found, level=Level.CRITICAL) if left <= _very_soon(life) else found
+
+
+def _soon(facts: PlaceFacts, life: Life) -> timedelta:
+    return min(_SOON, life.span / 5 if facts.adopted else life.span / 3)
+
+
+def _very_soon(life: Life) -> timedelta:
+    return min(_VERY_SOON, life.span / 10)
 
 
 def _manager(facts: PlaceFacts) -> Iterator[Finding]:

@@ -1,12 +1,17 @@
-"""What is known of the fleet → findings: read anew each time, nothing of it is stored."""
+"""What is known of the fleet → findings: derived a server at a time, when a fact or the time has changed it.
+
+What is derived is kept for lists (store/findings.py). It is a copy: the facts would say it again.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from notafter.domain.difference import View, difference
+from notafter.domain.errors import DatabaseNotWritable
 from notafter.domain.finding import (
     DERIVED,
     Finding,
@@ -15,6 +20,7 @@ from notafter.domain.finding import (
     Life,
     PlaceFacts,
     ServerFacts,
+    changes_at,
     of_place,
     of_problem,
     of_server,
@@ -23,50 +29,78 @@ from notafter.domain.finding import (
 from notafter.domain.identity import Kin, kin
 from notafter.domain.server import presence
 from notafter.store import deployments, servers, versions
-from notafter.store.database import Session
+from notafter.store import findings as kept
+from notafter.store.database import Database, Session
+from notafter.store.findings import Mark, Wanted
 from notafter.store.tables import DeploymentRow, ServerRow
 
-Spots = dict[tuple[str, str, str], DeploymentRow]
+Spots = dict[tuple[str, str], DeploymentRow]
 #: Of a machine that was copied a thousand times a few names say enough.
 _MOST_TWINS = 5
-_ORDER = {level: number for number, level in enumerate(Level)}
+#: So many servers are derived in one transaction: writers wait for no longer.
+_AT_ONCE = 20
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which findings somebody wants; none given: all."""
+class Derived:
+    """The findings of a server, and until when they hold if no fact changes; none: for ever."""
 
-    server: str | None = None
-    kind: Kind | None = None
-    level: Level | None = None
-    service: str | None = None
-    text: str | None = None
-
-    def takes(self, found: Finding) -> bool:
-        """Tell whether a finding is wanted."""
-        return (
-            (self.server is None or found.server == self.server)
-            and (self.kind is None or found.kind is self.kind)
-            and (self.level is None or found.level is self.level)
-            and (self.service is None or found.service == self.service)
-            and (self.text is None or found.has(self.text))
-        )
+    findings: list[Finding]
+    until: datetime | None
 
 
-def findings(session: Session, now: datetime, wanted: Wanted) -> list[Finding]:
-    """Return what is wanted: the worst first, then by server and file."""
-    found = [one for one in _all(session, now, wanted.server) if wanted.takes(one)]
-    return sorted(
-        found,
-        key=lambda one: (
-            _ORDER[one.level],
-            one.server,
-            one.file or "",
-            one.line or 0,
-            one.kind,
-            one.sentence,
-        ),
+@dataclass(frozen=True)
+class Listed:
+    """Some findings, and how many there are in all."""
+
+    findings: list[Finding]
+    more: Mark | None
+    levels: dict[str, int]
+    kinds: dict[str, int]
+    total: int
+    #: Of so many servers what is listed may be of before: their facts have changed since.
+    outdated: int
+
+
+def refresh(database: Database, now: datetime, rounds: int = 1) -> None:
+    """Derive anew what no longer holds, in so many transactions at most; each is of a few servers.
+
+    A database that cannot be written keeps what it has.
+    """
+    with suppress(DatabaseNotWritable):
+        for _ in range(rounds):
+            with database.read() as session:
+                if not kept.outdated(session, now, 1):
+                    return
+            with database.write() as session:
+                for row in kept.outdated(session, now, _AT_ONCE):
+                    found = derive(session, row, now)
+                    kept.keep(session, row, found.findings, now)
+                    row.findings_at, row.findings_until = now, found.until
+
+
+def page(session: Session, now: datetime, wanted: Wanted, after: Mark | None, limit: int) -> Listed:
+    """Return some of what is wanted: the worst first, then by server."""
+    rows = kept.page(session, wanted, after, limit + 1)
+    last = rows[limit - 1] if len(rows) > limit else None
+    levels: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
+    for level, kind, number in kept.counts(session, wanted):
+        levels[level.value] += number
+        kinds[kind.value] += number
+    return Listed(
+        findings=[_told(kept.finding(row), now) for row in rows[:limit]],
+        more=(last.level, last.server, last.id) if last is not None else None,
+        levels={level.value: levels[level.value] for level in Level},
+        kinds=dict(sorted(kinds.items())),
+        total=kinds.total(),
+        outdated=kept.count_outdated(session, now),
     )
+
+
+def everything(session: Session, now: datetime, wanted: Wanted) -> list[Finding]:
+    """Return all that is wanted: the worst first, then by server."""
+    return [_told(kept.finding(row), now) for row in kept.everything(session, wanted)]
 
 
 def counts(found: Iterable[Finding]) -> tuple[dict[str, int], dict[str, int]]:
@@ -79,20 +113,27 @@ def counts(found: Iterable[Finding]) -> tuple[dict[str, int], dict[str, int]]:
     return {level.value: levels[level.value] for level in Level}, dict(sorted(kinds.items()))
 
 
-def _all(session: Session, now: datetime, server: str | None) -> Iterator[Finding]:
-    rows = servers.everyone(session)
-    names = {row.id: row.name for row in rows}
+def _told(one: Finding, now: datetime) -> Finding:
+    return replace(one, sentence=one.told(now))
+
+
+def derive(session: Session, row: ServerRow, now: datetime) -> Derived:
+    """Derive the findings of a server from what is known of it and of its places."""
+    found: list[Finding] = []
+    changes: list[datetime] = []
     spots: Spots = {}
-    lives = {print_: Life(*life) for print_, life in versions.lives(session).items()}
-    for place, view in deployments.survey(session, server):
-        spots[place.server.name, place.service, place.path] = place
-        life = lives.get(place.file_fingerprint or "")
-        yield from of_place(_place(place, view, life), now)
-    twins = _twins(rows)
-    for row in rows:
-        if server in {None, row.name}:
-            yield from of_server(_server(row, names, twins))
-            yield from _problems(row, spots)
+    surveyed = list(deployments.survey(session, row.id))
+    lives = versions.lives(session, {place.file_fingerprint for place, _ in surveyed})
+    for place, view in surveyed:
+        spots[place.service, place.path] = place
+        facts = _place(place, view, lives.get(place.file_fingerprint or ""))
+        found += of_place(facts, now)
+        change = changes_at(facts, now)
+        changes += [change] if change is not None else []
+    found += of_server(_server(session, row))
+    found += _problems(row, spots)
+    found.sort(key=lambda one: (one.file or "", one.line or 0, one.kind, one.sentence))
+    return Derived(found, min(changes, default=None))
 
 
 def _where(place: DeploymentRow) -> Finding:
@@ -107,13 +148,13 @@ def _where(place: DeploymentRow) -> Finding:
     )
 
 
-def _place(place: DeploymentRow, view: View, life: Life | None) -> PlaceFacts:
+def _place(place: DeploymentRow, view: View, life: tuple[datetime, datetime] | None) -> PlaceFacts:
     certificate = place.certificate
     ours = certificate.adopted_at is not None
     return PlaceFacts(
         spot=_where(place),
         difference=difference(view),
-        life=life,
+        life=Life(*life) if life is not None else None,
         adopted=ours and place.adopted_at is not None,
         certificate_adopted=ours,
         managed_by=place.managed_by,
@@ -126,7 +167,7 @@ def _place(place: DeploymentRow, view: View, life: Life | None) -> PlaceFacts:
 
 def _problems(row: ServerRow, spots: Spots) -> Iterator[Finding]:
     for problem in row.problems:
-        place = spots.get((row.name, problem.get("service") or "", problem.get("path") or ""))
+        place = spots.get((problem.get("service") or "", problem.get("path") or ""))
         if place is not None and (problem["kind"] in DERIVED or place.absent_since is not None):
             continue
         yield of_problem(_of_problem(row, problem, place), problem["kind"], problem["message"])
@@ -147,30 +188,24 @@ def _of_problem(row: ServerRow, problem: dict[str, Any], place: DeploymentRow | 
     )
 
 
-def _twins(rows: Iterable[ServerRow]) -> dict[int, list[tuple[str, Kin]]]:
-    """Return, for each server, the others that were seen with its machine id."""
-    machines: dict[str, list[ServerRow]] = {}
-    for row in rows:
-        if row.machine_id is not None:
-            machines.setdefault(row.machine_id, []).append(row)
-    found: dict[int, list[tuple[str, Kin]]] = {}
-    for some in machines.values():
-        for row in some:
-            mine = servers.machine(row)
-            for other in some:
-                theirs = servers.machine(other)
-                if row.id != other.id and mine is not None and theirs is not None:
-                    found.setdefault(row.id, []).append((other.name, kin(mine, theirs)))
-    return found
+def _twins(session: Session, row: ServerRow) -> Iterator[tuple[str, Kin]]:
+    """Return other servers that were seen with the machine id of this one."""
+    mine = servers.machine(row)
+    if mine is None:
+        return
+    for other in servers.with_machine_id(session, mine.machine_id, _MOST_TWINS + 1):
+        theirs = servers.machine(other)
+        if row.id != other.id and theirs is not None:
+            yield other.name, kin(mine, theirs)
 
 
-def _server(row: ServerRow, names: dict[int, str], twins: dict[int, list[tuple[str, Kin]]]) -> ServerFacts:
+def _server(session: Session, row: ServerRow) -> ServerFacts:
     return ServerFacts(
         name=row.name,
         presence=presence(row.last_seen_at, row.last_missed_at),
         scanned=row.last_scan_at is not None,
         last_problem=row.last_problem,
         left=row.left_at is not None,
-        same_as=names.get(row.same_as_id) if row.same_as_id is not None else None,
-        twins=tuple(twins.get(row.id, ())[:_MOST_TWINS]),
+        same_as=servers.get(session, row.same_as_id).name if row.same_as_id is not None else None,
+        twins=tuple(_twins(session, row))[:_MOST_TWINS],
     )

@@ -9,7 +9,7 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from notafter.domain.errors import NotafterError
-from notafter.lifecycle import due, recovery, window
+from notafter.lifecycle import due, findings, recovery, window
 from notafter.lifecycle.due import Limits
 from notafter.lifecycle.recovery import Watch
 from notafter.runner.run import Workshop
@@ -17,6 +17,8 @@ from notafter.store.database import Database
 
 #: The one that goes on while a process drains.
 _BEAT = "beat"
+#: So many servers' findings at a time, times those of one transaction, are looked through again.
+_ROUNDS = 50
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +57,12 @@ def start(  # noqa: PLR0913, PLR0917 -- all that the clockwork calls with
         recovery.recover(database, workshop, roster, clock(), watch)
 
     beats = recovery.BEAT.total_seconds()
-    for work, interval in ((tick, seconds), (windows, max(seconds, 5.0)), (beat, beats)):
+
+    def survey() -> None:
+        findings.refresh(database, clock(), _ROUNDS)
+
+    works = ((tick, seconds), (survey, seconds), (windows, max(seconds, 5.0)), (beat, beats))
+    for work, interval in works:
         scheduler.add_job(
             _guarded(work),
             "interval",

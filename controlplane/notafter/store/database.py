@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from notafter.domain.errors import DatabaseNotReady, DatabaseTooNew, StoreError
-from notafter.store import postgresql, sqlite
+from notafter.store import outdated, postgresql, sqlite
 
 __all__ = ["Database", "Session", "Writer"]
 
@@ -62,6 +62,7 @@ class Database:
     def write(self) -> Iterator[Session]:
         """Open a transaction that may write; it is committed unless something is raised."""
         with self._named(), Session(self._writer) as session, session.begin():
+            outdated.watch(session)
             yield session
 
     def require_room(self, needed: int) -> None:

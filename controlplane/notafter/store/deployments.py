@@ -230,7 +230,7 @@ def view(session: Session, row: DeploymentRow) -> View:
     return _view(row, versions.fingerprints(session, [row.certificate_id]), _by_file(beside))
 
 
-def survey(session: Session, server: str | None = None) -> Iterator[tuple[DeploymentRow, View]]:
+def survey(session: Session, server_id: int | None = None) -> Iterator[tuple[DeploymentRow, View]]:
     """Return all places, or those of one server, each with what the rule about differences looks at."""
     query = (
         select(DeploymentRow)
@@ -244,10 +244,10 @@ def survey(session: Session, server: str | None = None) -> Iterator[tuple[Deploy
         )
         .order_by(ServerRow.name, DeploymentRow.id)
     )
-    if server is not None:
-        query = query.where(ServerRow.name == server)
+    if server_id is not None:
+        query = query.where(DeploymentRow.server_id == server_id)
     rows = list(session.scalars(query))
-    ids = None if server is None else [row.certificate_id for row in rows]
+    ids = None if server_id is None else [row.certificate_id for row in rows]
     known = versions.fingerprints(session, ids)
     beside = _by_file(rows)
     for row in rows:

@@ -32,10 +32,10 @@ def everyone(session: Session) -> list[ServerRow]:
     return list(session.scalars(select(ServerRow).order_by(ServerRow.name)))
 
 
-def with_machine_id(session: Session, machine_id: str) -> list[ServerRow]:
-    """Return the servers that were this machine when they were last seen."""
+def with_machine_id(session: Session, machine_id: str, limit: int | None = None) -> list[ServerRow]:
+    """Return the servers that were this machine when they were last seen, or the first of them."""
     query = select(ServerRow).where(ServerRow.machine_id == machine_id)
-    return list(session.scalars(query.order_by(ServerRow.id)))
+    return list(session.scalars(query.order_by(ServerRow.id).limit(limit)))
 
 
 def places(session: Session, row: ServerRow) -> list[DeploymentRow]:

@@ -1,6 +1,6 @@
 """The tables: facts only; every state that depends on the time of day is derived from them."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import JSON, ForeignKey, Index, MetaData, UniqueConstraint, text
@@ -9,13 +9,17 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from notafter.domain.audit import Action
 from notafter.domain.budget import Key, OrderKind
 from notafter.domain.certificate import KeyType
+from notafter.domain.finding import Kind, Level
 from notafter.domain.job import ItemState, JobKind, JobState, Subject
 from notafter.domain.login import LoginEnd
 from notafter.domain.revocation import RevocationBy, RevocationReason
 from notafter.domain.rollout import DEFAULT_WAVES
 from notafter.domain.user import Guessing, Role
 from notafter.domain.version import Origin
-from notafter.store.types import PlainText, UtcDateTime, states
+from notafter.store.types import PlainText, UtcDateTime, ranked, states
+
+#: Before anything was.
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 _OPEN_ITEM = "state IN ('waiting', 'running')"
 
@@ -76,6 +80,10 @@ class ServerRow(Base):
     former_names: Mapped[list[Any]] = mapped_column(default=list)
     #: What has arrived of the last scan, if it came in pages.
     scan_pages: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    #: From when on what is kept of its findings no longer holds; none: not before a fact changes.
+    findings_until: Mapped[datetime | None] = mapped_column(index=True, default=LONG_AGO)
+    #: When they were derived: a clock that was set back has to begin anew.
+    findings_at: Mapped[datetime | None] = mapped_column(index=True)
 
 
 class AccountRow(Base):
@@ -311,6 +319,43 @@ class DeploymentRow(Base):
     def key(self) -> str:
         """The name that plans and outcomes use: `dep-5`."""
         return f"dep-{self.id}"
+
+
+class FindingRow(Base):
+    """A finding as it was derived last: a copy of what the facts say, for lists; never a source."""
+
+    __tablename__ = "finding"
+    __table_args__ = (
+        Index("ix_finding_level", "level", "server", "id"),
+        Index("ix_finding_kind", "kind", "level", "server", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    server_id: Mapped[int] = mapped_column(ForeignKey("server.id", ondelete="CASCADE"), index=True)
+    level: Mapped[Level] = mapped_column(ranked(Level))
+    kind: Mapped[Kind] = mapped_column(states(Kind))
+    server: Mapped[str]
+    sentence: Mapped[str]
+    service: Mapped[str | None]
+    file: Mapped[str | None]
+    line: Mapped[int | None]
+    names: Mapped[list[Any]]
+    certificate: Mapped[str | None] = mapped_column(index=True)
+    fingerprint: Mapped[str | None]
+    moment: Mapped[datetime | None]
+    since: Mapped[datetime]
+    #: What can be searched for in it.
+    said: Mapped[str]
+
+
+class FindingCountRow(Base):
+    """How many findings of a level and a kind are kept."""
+
+    __tablename__ = "finding_count"
+
+    level: Mapped[Level] = mapped_column(ranked(Level), primary_key=True)
+    kind: Mapped[Kind] = mapped_column(states(Kind), primary_key=True)
+    number: Mapped[int]
 
 
 class JobRow(Base):

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import DateTime, Dialect, Enum, Text
+from sqlalchemy import DateTime, Dialect, Enum, SmallInteger, Text
 from sqlalchemy.types import TypeDecorator
 from typing_extensions import override
 
@@ -46,6 +46,33 @@ def plain(text: str) -> str:
     if text.isascii() and "\x00" not in text:
         return text
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+class Ranked(TypeDecorator[StrEnum]):
+    """A member of an enum as its number in it, so that a database sorts as the enum does."""
+
+    impl = SmallInteger
+    cache_ok = True
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        """Take the enum, whose order must not change."""
+        super().__init__()
+        self.kind = kind
+
+    @override
+    def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> int | None:
+        """Store the number."""
+        return None if value is None else list(self.kind).index(value)
+
+    @override
+    def process_result_value(self, value: int | None, dialect: Dialect) -> StrEnum | None:
+        """Give the member back."""
+        return None if value is None else list(self.kind)[value]
+
+
+def ranked(kind: type[StrEnum]) -> Ranked:
+    """Return a column type that sorts as the members of an enum stand in it."""
+    return Ranked(kind)
 
 
 def states(kind: type[StrEnum]) -> Enum:

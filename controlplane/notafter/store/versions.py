@@ -1,6 +1,6 @@
 """Versions: each certificate that was issued or found, by its fingerprint."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import or_, select
@@ -33,18 +33,29 @@ def by_marks(session: Session, marks: Collection[str]) -> list[VersionRow]:
 def fingerprints(session: Session, ids: Sequence[int] | None = None) -> dict[int, frozenset[str]]:
     """Return the fingerprints of all versions by certificate, of all certificates or of these."""
     query = select(VersionRow.certificate_id, VersionRow.fingerprint)
-    if ids is not None:
-        query = query.where(VersionRow.certificate_id.in_(ids))
+    if ids is None:
+        queries = [query]
+    else:
+        ordered = sorted(set(ids))
+        some = (ordered[start : start + _AT_ONCE] for start in range(0, len(ordered), _AT_ONCE))
+        queries = [query.where(VersionRow.certificate_id.in_(few)) for few in some]
     found: dict[int, set[str]] = {}
-    for certificate_id, fingerprint in session.execute(query):
-        found.setdefault(certificate_id, set()).add(fingerprint)
-    return {certificate_id: frozenset(some) for certificate_id, some in found.items()}
+    for one in queries:
+        for certificate_id, fingerprint in session.execute(one):
+            found.setdefault(certificate_id, set()).add(fingerprint)
+    return {certificate_id: frozenset(known) for certificate_id, known in found.items()}
 
 
-def lives(session: Session) -> dict[str, tuple[datetime, datetime]]:
-    """Return from when to when each version is valid, by its fingerprint."""
-    query = select(VersionRow.fingerprint, VersionRow.not_before, VersionRow.not_after)
-    return {fingerprint: (begins, ends) for fingerprint, begins, ends in session.execute(query)}
+def lives(session: Session, marks: Iterable[str | None]) -> dict[str, tuple[datetime, datetime]]:
+    """Return from when to when versions are valid, by their fingerprints."""
+    ordered = sorted({mark for mark in marks if mark is not None})
+    found: dict[str, tuple[datetime, datetime]] = {}
+    for start in range(0, len(ordered), _AT_ONCE):
+        query = select(VersionRow.fingerprint, VersionRow.not_before, VersionRow.not_after).where(
+            VersionRow.fingerprint.in_(ordered[start : start + _AT_ONCE])
+        )
+        found |= {fingerprint: (begins, ends) for fingerprint, begins, ends in session.execute(query)}
+    return found
 
 
 def of_certificate(session: Session, certificate_id: int) -> list[VersionRow]:

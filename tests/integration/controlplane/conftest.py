@@ -12,6 +12,7 @@ from argon2 import PasswordHasher
 from notafter.custody import passwords
 from notafter.store.database import Database
 
+from tests import kept
 from tests.integration.controlplane.people import People
 from tests.integration.controlplane.stage import Stage
 from tests.postgresql import Postgresql, postgresql
@@ -53,9 +54,12 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
 
 def _stage(folder: Path, database_url: str | None) -> Iterator[Stage]:
     made = Stage(folder, database_url=database_url)
+    own = made.database
     try:
         yield made
+        kept.check(own, made.clock())
     finally:
+        own.close()
         made.database.close()
         shutil.rmtree(made.workshop.runtime, ignore_errors=True)
 

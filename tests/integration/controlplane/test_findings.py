@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from notafter.domain.errors import DatabaseFull
 from notafter.domain.finding import Kind
 from notafter.domain.user import Right
 from notafter.lifecycle import findings
-from notafter.lifecycle.findings import Wanted
 from notafter.store import certificates, tokens
+from notafter.store.findings import Wanted
 
 from tests.factories import DAY, binding, fingerprint
 from tests.integration.controlplane.stage import Stage, wait_for
@@ -178,11 +179,12 @@ def test_many_places_on_one_server_that_all_show_another_certificate_are_told_in
     pem, old = stage.ca.issue("shop.example").certificate, stage.ca.issue("shop.example").certificate
     rows = [(pem, {**binding(pem, f"/etc/ssl/{n}.pem"), "served": seen(old)}) for n in range(3000)]
     stage.found("web1", *rows, (old, binding(old, "/etc/ssl/old.pem")))
+    start = time.process_time()
+    findings.refresh(stage.database, stage.clock())
     with stage.database.read() as session:
-        start = time.process_time()
-        found = findings.findings(session, stage.clock(), Wanted(kind=Kind.NOT_SERVED))
-        assert len(found) == 3000
-        assert time.process_time() - start < 15
+        found = findings.everything(session, stage.clock(), Wanted(kind=Kind.NOT_SERVED))
+    assert len(found) == 3000
+    assert time.process_time() - start < 15
 
 
 # -- the command line
@@ -298,3 +300,96 @@ def test_a_view_from_outside_of_another_file_says_nothing_of_this_one(
     assert kinds(client, "?kind=differs_outside") == []
     stage.found("web1", (new, binding(new)))
     assert kinds(client, "?kind=differs_outside") == []
+
+
+def test_time_alone_makes_findings_and_a_clock_set_back_takes_them_away(
+    client: httpx.Client, stage: Stage
+) -> None:
+    pem = stage.ca.issue("shop.example", start=-DAY, end=89 * DAY).certificate
+    stage.found("web1", (pem, binding(pem)))
+    assert kinds(client) == ["not_managed"]
+    stage.ahead = 70 * DAY
+    assert sorted(kinds(client)) == ["expires_soon", "not_managed"]
+    stage.ahead = 90 * DAY
+    assert kinds(client) == ["expired", "not_managed"]
+    (expired, _) = client.get("/api/v1/findings").json()["items"]
+    assert expired["sentence"].endswith("ago")
+    stage.ahead = 0 * DAY
+    assert kinds(client) == ["not_managed"]
+
+
+def test_a_finding_keeps_since_when_it_is_known_while_what_it_says_changes(
+    client: httpx.Client, stage: Stage
+) -> None:
+    old, new = stage.ca.issue("shop.example").certificate, stage.ca.issue("shop.example").certificate
+    stage.found("web1", (old, binding(old)))
+    (first,) = client.get("/api/v1/findings").json()["items"]
+    stage.ahead = DAY
+    stage.found("web1", (new, binding(new)))
+    (later,) = client.get("/api/v1/findings").json()["items"]
+    assert (later["fingerprint"], later["since"]) == (fingerprint(new), first["since"])
+    assert first["fingerprint"] == fingerprint(old)
+
+
+def test_pages_go_on_where_they_ended_while_findings_come_and_go(client: httpx.Client, stage: Stage) -> None:
+    pem = stage.ca.issue("shop.example").certificate
+    for number in range(6):
+        stage.found(f"web{number}", (pem, binding(pem)))
+    first = client.get("/api/v1/findings?limit=3").json()
+    stage.found("web1")
+    stage.found("web9", (pem, binding(pem)))
+    rest = client.get("/api/v1/findings", params={"limit": 50, "after": first["next"]}).json()
+    shown = [one["server"] for one in first["items"] + rest["items"]]
+    assert shown == ["web0", "web1", "web2", "web3", "web4", "web5", "web9"]
+
+
+def test_findings_of_one_certificate_are_asked_for_by_its_key(client: httpx.Client, stage: Stage) -> None:
+    for name in ("shop.example", "blog.example"):
+        pem = stage.ca.issue(name).certificate
+        stage.found(f"web-{name}", (pem, binding(pem, f"/etc/ssl/{name}.pem")))
+    (one,) = client.get("/api/v1/findings?certificate=crt-2").json()["items"]
+    assert one["server"] == "web-blog.example"
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "x",
+        "W10",  # []
+        "WyJ3YXJuaW5nIiwid2ViMSIsLTFd",  # ["warning","web1",-1]
+        "WyJ3YXJuaW5nIiwid2ViMSIsIjEiXQ",  # ["warning","web1","1"]
+        "WyJ0ZXJyaWJsZSIsIndlYjEiLDFd",  # ["terrible","web1",1]
+        "W1tbW1tbW1tbW1tb" * 100,
+    ],
+)
+def test_a_cursor_that_is_none_of_ours_is_refused_by_name(client: httpx.Client, cursor: str) -> None:
+    answer = client.get("/api/v1/findings", params={"after": cursor})
+    assert answer.status_code == 422, answer.text
+    assert "after" in answer.text or "level" in answer.text
+
+
+def test_what_somebody_searches_for_is_text_and_no_pattern(client: httpx.Client, stage: Stage) -> None:
+    pem = stage.ca.issue("shop.example").certificate
+    stage.found("web1", (pem, binding(pem, names=("100%_sure.example",))))
+    assert kinds(client, "?text=100%25_sure") == ["not_managed"]
+    for nothing in ("s_op", "%25.example", "\\"):
+        assert kinds(client, f"?text={nothing}") == [], nothing
+
+
+def test_while_the_database_cannot_be_written_what_is_kept_is_shown(
+    client: httpx.Client, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = stage.ca.issue("shop.example").certificate
+    stage.found("web1", (pem, binding(pem)))
+    assert kinds(client) == ["not_managed"]
+    stage.found("web2", (pem, binding(pem)))
+
+    def full() -> None:
+        raise DatabaseFull("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage.database, "write", full)
+        answer = client.get("/api/v1/findings").json()
+        assert ([one["server"] for one in answer["items"]], answer["outdated"]) == (["web1"], 1)
+    answer = client.get("/api/v1/findings").json()
+    assert ([one["server"] for one in answer["items"]], answer["outdated"]) == (["web1", "web2"], 0)

@@ -71,7 +71,9 @@ def test_a_scan_by_hand_has_the_same_findings_as_a_scan_of_our_own(
     receipt = tell(client, outcome("web2", scan_result((pem, binding(pem)))), playbook="scan.yml")
     assert (receipt["recorded"], receipt["known"], receipt["left"]) == (1, 0, [])
     by_hand = client.get("/api/v1/findings?server=web2").json()["items"]
-    assert by_hand == [{**one, "server": "web2"} for one in own]
+    assert by_hand == [
+        {**one, "server": "web2", "since": there["since"]} for one, there in zip(own, by_hand, strict=True)
+    ]
     job = client.get(f"/api/v1/jobs/{receipt['job']}").json()
     assert (job["kind"], job["state"], job["requested_by"], job["message"]) == (
         "report",

@@ -9,11 +9,11 @@ from notafter.domain.finding import Kind
 from notafter.domain.job import ItemState
 from notafter.domain.run import RunEnd, RunState
 from notafter.lifecycle import findings, request
-from notafter.lifecycle.findings import Wanted
 from notafter.lifecycle.record import record
 from notafter.lifecycle.record.finish import finish
 from notafter.runner import results
 from notafter.store import certificates, jobs, servers
+from notafter.store.findings import Wanted
 
 from tests.factories import DAY, binding, scan_result
 
@@ -68,9 +68,10 @@ class Fleet:
     def told(self) -> dict[Kind, list[str]]:
         """The servers of each kind of finding about servers."""
         kinds = {Kind.CLONE, Kind.SAME_MACHINE, Kind.SAME_MACHINE_ID, Kind.SCAN_FAILED}
+        findings.refresh(self.stage.database, self.now)
         with self.stage.database.read() as session:
             found: dict[Kind, list[str]] = {}
-            for one in findings.findings(session, self.now, Wanted()):
+            for one in findings.everything(session, self.now, Wanted()):
                 if one.kind in kinds:
                     found.setdefault(one.kind, []).append(one.server)
             return found

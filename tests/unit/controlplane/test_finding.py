@@ -1,7 +1,7 @@
 """Findings: each fact's level, its sentence, and what to do."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from notafter.domain.finding import (
     Life,
     PlaceFacts,
     ServerFacts,
+    changes_at,
     of_place,
     of_problem,
     of_server,
@@ -85,7 +86,7 @@ def test_how_long_it_lives(life: Life | None, adopted: bool, found: list[tuple[K
 
 def test_an_expired_one_says_since_when() -> None:
     (one,) = of_place(replace(OURS, life=ends(-3)), NOW)
-    assert "3 days ago" in one.sentence
+    assert one.told(NOW).endswith(", 3 days ago")
     assert (one.server, one.file, one.line, one.names) == ("web1", "/etc/nginx/shop", 4, ("shop.example",))
 
 
@@ -151,5 +152,24 @@ def test_each_kind_says_what_to_do_unless_its_sentence_does() -> None:
 def test_a_text_is_found_in_whatever_a_finding_says() -> None:
     (one,) = of_place(replace(STRANGE, life=None), NOW)
     for text in ("WEB1", "shop.EXAMPLE", "nobody", "/etc/nginx"):
-        assert one.has(text)
-    assert not one.has("elsewhere")
+        assert text.casefold() in one.said
+    assert "elsewhere" not in one.said
+
+
+@pytest.mark.parametrize(
+    ("days_left", "days_until"),
+    [(90, 60), (30, 23), (25, 18), (7, 7), (3, 3), (-1, None)],
+)
+def test_time_alone_changes_it_at_known_moments(days_left: int, days_until: float | None) -> None:
+    """It ends soon, then very soon, then it has ended; each is said from its moment on."""
+    facts = replace(STRANGE, life=Life(ends(days_left).ends - 90 * DAY, ends(days_left).ends))
+    at = changes_at(facts, NOW)
+    assert at == (None if days_until is None else NOW + days_until * DAY)
+    if at is not None:
+        before, after = told_at(facts, NOW), told_at(facts, at)
+        assert before != after
+        assert told_at(facts, at - timedelta(seconds=1)) == before
+
+
+def told_at(facts: PlaceFacts, now: datetime) -> list[tuple[Kind, Level]]:
+    return [(one.kind, one.level) for one in of_place(facts, now)]

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from notafter.domain.errors import Conflict
 from notafter.domain.identity import Kin, Machine, kin
 from notafter.domain.outcome import Scanned
-from notafter.store import items, servers
+from notafter.store import findings, items, servers
 from notafter.store.database import Session
 from notafter.store.tables import ServerRow
 
@@ -87,6 +87,7 @@ def _rename(session: Session, named: ServerRow, row: ServerRow, now: datetime) -
     for alias in servers.aliases(session, named):
         alias.same_as_id = row.id if alias.id != row.id else None
     session.flush()
+    findings.forget(session, named)
     session.delete(named)
     session.flush()
     row.former_names = [*row.former_names, {"name": row.name, "until": now.isoformat()}]

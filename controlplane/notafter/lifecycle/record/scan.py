@@ -248,7 +248,7 @@ def _live(session: Session, server: ServerRow, now: datetime) -> None:
 
     What another one shows is told as a difference; deploying here again would not change it.
     """
-    for row, view in deployments.survey(session, server.name):
+    for row, view in deployments.survey(session, server.id):
         if row.absent_since is not None or not view.inside:
             continue
         found = difference(replace(view, outside=(), issued=None))
