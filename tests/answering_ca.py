@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+from notafter.ca.reach import Reach, networks
 from typing_extensions import override
 
 from tests.authority import Authority, pem_of
 
-DIRECTORY = {"newNonce": "https://a", "newAccount": "https://a", "newOrder": "https://a"}
+DIRECTORY = dict.fromkeys(("newNonce", "newAccount", "newOrder"), "https://127.0.0.1/a")
+#: Where such a CA is found.
+HERE = Reach(networks("127.0.0.0/8"))
 
 
 class Answers(BaseHTTPRequestHandler):

@@ -53,6 +53,7 @@ class ControlPlane:
             "NOTAFTER_PORT": str(port),
             "NOTAFTER_TICK_SECONDS": "1",
             "NOTAFTER_WORKERS": "2",
+            "NOTAFTER_CA_NETWORKS": "10.77.0.0/16,127.0.0.0/8",
             "PYTHONPATH": str(TREE / "controlplane"),
         }
 

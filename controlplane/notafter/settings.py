@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from notafter.ca.reach import Reach, networks
 from notafter.domain.errors import SettingsError
 
 _PLACEHOLDERS = frozenset({"changeme", "changethis", "secret", "password", "todo"})
@@ -49,6 +50,11 @@ class Settings(BaseSettings):
         description="Whose word on where a request comes from is taken (X-Forwarded-For): addresses and"
         " networks with commas between them; empty: nobody's.",
     )
+    ca_networks: str = Field(
+        default="",
+        description="Where a CA of your own is, if not on the Internet: networks with commas between them"
+        " (`10.1.0.0/16`). An address of a CA that leads elsewhere is refused.",
+    )
     api_url: str | None = Field(
         default=None,
         description="Where runs reach the API; without it the address and port above.",
@@ -84,7 +90,8 @@ class Settings(BaseSettings):
     def _no_nonsense(self) -> Self:
         if self.kek is not None and self.kek.get_secret_value().strip().lower() in _PLACEHOLDERS:
             raise ValueError("NOTAFTER_KEK is a placeholder: make a key, or leave it out")
-        _check_networks(self.trusted_proxies)
+        for name, text in (("TRUSTED_PROXIES", self.trusted_proxies), ("CA_NETWORKS", self.ca_networks)):
+            _check_networks(name, text)
         if not is_loopback(self.host) and self.api_url is None:
             raise ValueError(
                 f"NOTAFTER_HOST is {self.host}, which others can reach: set NOTAFTER_API_URL"
@@ -121,6 +128,11 @@ class Settings(BaseSettings):
         return self.api_url or f"http://{self.host}:{self.port}"
 
     @property
+    def reach(self) -> Reach:
+        """Where a CA may be."""
+        return Reach(networks(self.ca_networks))
+
+    @property
     def scan_interval(self) -> timedelta | None:
         """How often the fleet is scanned again, if at all."""
         return timedelta(seconds=self.scan_interval_seconds) if self.scan_interval_seconds else None
@@ -142,13 +154,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _check_networks(text: str) -> None:
-    for one in filter(None, (part.strip() for part in text.split(","))):
-        try:
-            ipaddress.ip_network(one)
-        except ValueError as error:
-            told = f"{one!r} is no address, or no network: it must end in zeros"
-            raise ValueError(f"NOTAFTER_TRUSTED_PROXIES: {told}") from error
+def _check_networks(name: str, text: str) -> None:
+    try:
+        networks(text)
+    except ValueError as error:
+        raise ValueError(f"NOTAFTER_{name}: {error}") from error
 
 
 def _complaint(error: dict[str, object]) -> str:

@@ -121,6 +121,7 @@ def create_account(desk: ServiceDep, who: VisitorDep, wish: AccountWish) -> Acco
         wish.directory,
         wish.bundle,
         wish.email,
+        desk.reach,
         desk.clock(),
         wish.root,
         wish.external(),

@@ -15,6 +15,7 @@ from notafter.api import rights
 from notafter.api.rights import Door
 from notafter.api.schema import V1
 from notafter.api.stopwatch import Stopwatch
+from notafter.ca.reach import Reach
 from notafter.custody.custodian import Custodian
 from notafter.domain.audit import Action, Detail
 from notafter.domain.errors import NotAllowed, NotAuthenticated
@@ -40,6 +41,7 @@ class Service:
     wake: Callable[[], None]
     pulse: Pulse = field(default_factory=Pulse)
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    reach: Reach = field(default_factory=Reach)
 
     def recorded(
         self, who: Visitor, action: Action, subject: str = "", detail: Detail | None = None

@@ -61,7 +61,8 @@ class _Process:
         self.wake = threading.Event()
         self.roster: set[str] = set()
         self.pulse = Pulse()
-        service = Service(opened.database, opened.custodian, clock, self.wake.set, self.pulse)
+        reach = opened.settings.reach
+        service = Service(opened.database, opened.custodian, clock, self.wake.set, self.pulse, reach=reach)
         config = uvicorn.Config(
             application.served(service),
             log_config=None,
@@ -89,6 +90,7 @@ class _Process:
             self.opened.limits,
             settings.tick_seconds,
             self.pulse,
+            settings.reach,
         )
         log.info("serving", address=settings.host, port=settings.port)
         while not self.asked.wait(1.0) and web.is_alive():

@@ -1,5 +1,6 @@
-"""Asks a CA over HTTPS: its own roots, short patience, small answers, no redirects."""
+"""Asks a CA over HTTPS: within reach, its own roots, short patience, small answers, no redirects."""
 
+import contextlib
 import json
 import ssl
 from dataclasses import dataclass
@@ -7,7 +8,8 @@ from typing import Any
 
 import httpx
 
-from notafter.domain.errors import CaUnreachable, NotADirectory
+from notafter.ca.reach import Reach, Way
+from notafter.domain.errors import CaUnreachable
 
 _TIMEOUT = httpx.Timeout(10.0)
 _MOST_BYTES = 256 * 1024
@@ -22,18 +24,23 @@ class Answer:
     retry_after: str | None
 
 
-def get(url: str, bundle_pem: str | None) -> Answer:
-    """Return the JSON answer to one GET, or say why there is none."""
-    if not url.startswith("https://"):
-        raise NotADirectory(f"{url} is not an https address")
+def get(url: str, bundle_pem: str | None, reach: Reach) -> Answer:
+    """Return the JSON answer to one GET, or say why there is none; its addresses are tried in turn."""
+    ways = reach.ways(url)
     try:
-        with (
-            httpx.Client(verify=_context(bundle_pem), timeout=_TIMEOUT, trust_env=False) as client,
-            client.stream("GET", url) as response,
-        ):
-            raw = _limited(response)
+        with httpx.Client(verify=_context(bundle_pem), timeout=_TIMEOUT, trust_env=False) as client:
+            for way in ways[:-1]:
+                with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                    return _asked(client, way)
+            return _asked(client, ways[-1])
     except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
         raise CaUnreachable(f"{url} does not answer: {_sentence(error)}") from error
+
+
+def _asked(client: httpx.Client, way: Way) -> Answer:
+    headers, sni = {"Host": way.authority}, {"sni_hostname": way.host}
+    with client.stream("GET", way.url, headers=headers, extensions=sni) as response:
+        raw = _limited(response)
     return Answer(response.status_code, _parsed(raw), response.headers.get("retry-after"))
 
 
@@ -51,7 +58,7 @@ def _limited(response: httpx.Response) -> bytes:
     for chunk in response.iter_bytes():
         raw += chunk
         if len(raw) > _MOST_BYTES:
-            raise CaUnreachable(f"{response.url} answers with more than {_MOST_BYTES} bytes")
+            raise CaUnreachable(f"{response.url.host} answers with more than {_MOST_BYTES} bytes")
     return raw
 
 

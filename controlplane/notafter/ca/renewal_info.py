@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from notafter.ca import http
+from notafter.ca.reach import Reach
 from notafter.domain.errors import CaError
 from notafter.domain.version import RenewalWindow
 
@@ -39,16 +40,17 @@ def certificate_id(authority_key_id: str, serial: str) -> str:
     return f"{_base64url(bytes.fromhex(authority_key_id))}.{_base64url(octets)}"
 
 
-def ask(
+def ask(  # noqa: PLR0913, PLR0917 -- where, how, and for what
     base: str,
     bundle_pem: str | None,
+    reach: Reach,
     name: str,
     now: datetime,
     failures: int,
 ) -> RenewalInfo:
     """Return a certificate's renewal window; what is wrong counts as none."""
     try:
-        answer = http.get(f"{base.rstrip('/')}/{name}", bundle_pem)
+        answer = http.get(f"{base.rstrip('/')}/{name}", bundle_pem, reach)
     except CaError:
         return _none(now + _backed_off(failures))
     wait = _retry_after(answer.retry_after, now)

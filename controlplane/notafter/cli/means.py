@@ -46,6 +46,7 @@ def create_account(  # noqa: PLR0913, PLR0917 -- one parameter an option
             directory,
             pem,
             email,
+            opened.settings.reach,
             clock(),
             root_pem,
             external,

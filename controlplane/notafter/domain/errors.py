@@ -24,7 +24,8 @@ NotafterError
 │   └── SealBroken           a sealed value was changed, moved or cut
 ├── CaError
 │   ├── CaUnreachable
-│   └── NotADirectory
+│   ├── NotADirectory
+│   └── OutOfReach           its address leads where no CA is expected
 ├── RunnerError              Ansible could not be started
 └── SettingsError            a setting is wrong; the process does not start
 """
@@ -133,6 +134,10 @@ class CaUnreachable(CaError):
 
 class NotADirectory(CaError):
     """The address answers, but not with an ACME directory."""
+
+
+class OutOfReach(CaError):
+    """The address leads beside us, where no CA is expected."""
 
 
 class RunnerError(NotafterError):

@@ -11,6 +11,7 @@ from datetime import datetime
 from cryptography import x509
 
 from notafter.ca import directory
+from notafter.ca.reach import Reach
 from notafter.custody import keys
 from notafter.custody.custodian import Custodian, Place
 from notafter.domain.budget import Key
@@ -75,6 +76,7 @@ def create_account(  # noqa: PLR0913, PLR0917 -- all that an account is made of
     url: str,
     bundle_pem: str | None,
     email: str | None,
+    reach: Reach,
     now: datetime,
     root_pem: str | None = None,
     external: ExternalAccount | None = None,
@@ -89,7 +91,7 @@ def create_account(  # noqa: PLR0913, PLR0917 -- all that an account is made of
     _check_roots("bundle", bundle_pem)
     _check_roots("root", root_pem)
     _check_email(email)
-    if directory.read(url, bundle_pem).eab_required and external is None:
+    if directory.read(url, bundle_pem, reach).eab_required and external is None:
         raise InvalidInput(
             f"{url} asks for an external account: give the EAB key id and the HMAC key that its site shows",
         )

@@ -70,7 +70,7 @@ def refresh(database: Database, now: datetime, rounds: int = 1) -> None:
     with suppress(DatabaseNotWritable):
         for _ in range(rounds):
             with database.read() as session:
-                if not kept.outdated(session, now, 1):
+                if not kept.count_outdated(session, now):
                     return
             with database.write() as session:
                 for row in kept.outdated(session, now, _AT_ONCE):

@@ -8,6 +8,7 @@ from datetime import datetime
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from notafter.ca.reach import Reach
 from notafter.domain.errors import NotafterError
 from notafter.lifecycle import due, findings, recovery, window
 from notafter.lifecycle.due import Limits
@@ -38,6 +39,7 @@ def start(  # noqa: PLR0913, PLR0917 -- all that the clockwork calls with
     limits: Limits,
     seconds: float,
     pulse: Pulse,
+    reach: Reach,
 ) -> BackgroundScheduler:
     """Start the clockwork; it only calls, and what it calls may be called at any time."""
     scheduler = BackgroundScheduler(timezone="UTC", daemon=True)
@@ -50,7 +52,7 @@ def start(  # noqa: PLR0913, PLR0917 -- all that the clockwork calls with
         pulse.ticked_at = clock()
 
     def windows() -> None:
-        window.ask(database, clock())
+        window.ask(database, clock(), reach)
 
     def beat() -> None:
         recovery.beat(database, clock())

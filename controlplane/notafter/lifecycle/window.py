@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from notafter.ca import directory, renewal_info
+from notafter.ca.reach import Reach
 from notafter.ca.renewal_info import RenewalInfo
 from notafter.domain.errors import CaError
 from notafter.lifecycle.adopt import schedule
@@ -33,7 +34,7 @@ class _Question:
     failures: int
 
 
-def ask(database: Database, now: datetime) -> int:
+def ask(database: Database, now: datetime, reach: Reach) -> int:
     """Ask for the windows that are due to be asked for; return how many came."""
     with database.read() as session:
         questions = [_question(session, row) for row in versions.to_ask(session, now, _AT_ONCE)]
@@ -41,8 +42,8 @@ def ask(database: Database, now: datetime) -> int:
     came = 0
     for question in questions:
         if question.source not in services:
-            services[question.source] = _service(question.source)
-        info = _answer(question, services[question.source], now)
+            services[question.source] = _service(question.source, reach)
+        info = _answer(question, services[question.source], reach, now)
         _store(database, question.version_id, info)
         came += info.window is not None
     return came
@@ -62,20 +63,20 @@ def _issuer(session: Session, row: VersionRow) -> AccountRow | None:
     return certificates.get(session, row.certificate_id).account
 
 
-def _service(source: _Source) -> str | timedelta:
+def _service(source: _Source, reach: Reach) -> str | timedelta:
     """Return where a CA gives renewal information, or how long not to ask."""
     try:
-        found = directory.read(*source).renewal_info
+        found = directory.read(*source, reach).renewal_info
     except CaError as error:
         log.warning("the CA does not answer", directory=source[0], reason=str(error))
         return _CA_SILENT
     return found or _NO_SUCH_SERVICE
 
 
-def _answer(question: _Question, service: str | timedelta, now: datetime) -> RenewalInfo:
+def _answer(question: _Question, service: str | timedelta, reach: Reach, now: datetime) -> RenewalInfo:
     if isinstance(service, timedelta):
         return RenewalInfo(None, None, now + service, failed=True)
-    return renewal_info.ask(service, question.source[1], question.name, now, question.failures)
+    return renewal_info.ask(service, question.source[1], reach, question.name, now, question.failures)
 
 
 def _store(database: Database, version_id: int, info: RenewalInfo) -> None:

@@ -41,6 +41,7 @@ from notafter.store.database import Database
 from notafter.store.tables import AccountRow, Base
 from sqlalchemy import select
 
+from tests.answering_ca import HERE
 from tests.authority import Authority
 from tests.factories import binding, scan_result
 
@@ -186,7 +187,7 @@ class Stage:
     @property
     def service(self) -> Service:
         """What the API's routes see."""
-        return Service(self.database, self.custodian, self.clock, lambda: None)
+        return Service(self.database, self.custodian, self.clock, lambda: None, reach=HERE)
 
     @contextmanager
     def api(self, app: ASGIApp | None = None) -> Iterator[str]:
@@ -229,6 +230,7 @@ class Stage:
             "NOTAFTER_INVENTORY": str(self.inventory),
             "NOTAFTER_PORT": str(self.port),
             "NOTAFTER_TICK_SECONDS": "0.3",
+            "NOTAFTER_CA_NETWORKS": "127.0.0.0/8",
         }
 
     def command(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

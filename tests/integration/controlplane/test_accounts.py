@@ -41,6 +41,14 @@ def ca(tmp_path: Path) -> Iterator[Ca]:
         yield made
 
 
+def test_an_account_at_an_address_beside_us_is_refused_and_nothing_is_asked(client: httpx.Client) -> None:
+    for directory in ("https://169.254.169.254/latest", "https://10.0.0.1/dir", "https://[::1]/dir"):
+        answer = client.post("/api/v1/accounts", json={"name": "x", "directory": directory})
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["type"] == "urn:notafter:problem:out-of-reach"
+    assert client.get("/api/v1/accounts").json() == []
+
+
 def wish(ca: Ca, **more: Any) -> dict[str, Any]:
     return {"name": "zero", "directory": f"{ca.url}/dir", "bundle": ca.root, **more}
 

@@ -20,7 +20,7 @@ from notafter.runner import results
 from notafter.store import accounts, certificates, items, jobs, requests
 from notafter.store.tables import AccountRow
 
-from tests.answering_ca import DIRECTORY, https
+from tests.answering_ca import DIRECTORY, HERE, https
 from tests.factories import DAY, binding
 
 if TYPE_CHECKING:
@@ -276,4 +276,4 @@ def test_the_window_of_a_version_is_asked_of_the_ca_that_has_issued_it(stage: St
             current = certificates.get(session, 1).current
             assert current is not None
             current.account_id = second.id
-        assert window.ask(stage.database, now) == 1, "the first one's directory answers nobody"
+        assert window.ask(stage.database, now, HERE) == 1, "the first one's directory answers nobody"

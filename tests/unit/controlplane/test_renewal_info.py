@@ -8,7 +8,7 @@ import pytest
 from notafter.ca import directory, renewal_info
 from notafter.domain.errors import CaUnreachable, NotADirectory
 
-from tests.answering_ca import DIRECTORY, Ca, https
+from tests.answering_ca import DIRECTORY, HERE, Ca, https
 from tests.factories import NOW
 
 GOOD = {
@@ -24,7 +24,7 @@ def ca(tmp_path: Path) -> Iterator[Ca]:
 
 
 def asked(ca: Ca, failures: int = 0) -> renewal_info.RenewalInfo:
-    return renewal_info.ask(ca.url, ca.root, "a.b", NOW, failures)
+    return renewal_info.ask(ca.url, ca.root, HERE, "a.b", NOW, failures)
 
 
 def test_a_certificate_is_named_as_in_the_example_of_rfc_9773() -> None:
@@ -94,12 +94,12 @@ def test_an_answer_without_end_is_cut(ca: Ca) -> None:
 def test_a_ca_whose_roots_are_not_given_is_not_trusted(ca: Ca) -> None:
     ca.says(DIRECTORY)
     with pytest.raises(CaUnreachable, match="does not answer"):
-        directory.read(ca.url, None)
+        directory.read(ca.url, None, HERE)
 
 
 def test_a_directory_is_read(ca: Ca) -> None:
     ca.says({**DIRECTORY, "renewalInfo": ca.url, "meta": {"profiles": {"short": "6 days"}}})
-    found = directory.read(ca.url, ca.root)
+    found = directory.read(ca.url, ca.root, HERE)
     assert (found.renewal_info, found.profiles) == (ca.url, ("short",))
 
 
@@ -110,17 +110,17 @@ def test_a_directory_is_read(ca: Ca) -> None:
 def test_an_address_that_is_no_directory_says_why(ca: Ca, body: object, status: int, told: str) -> None:
     ca.says(body, status)
     with pytest.raises(NotADirectory, match=told):
-        directory.read(ca.url, ca.root)
+        directory.read(ca.url, ca.root, HERE)
 
 
 def test_redirects_are_not_followed(ca: Ca) -> None:
     ca.says({}, 302, Location="https://127.0.0.1:1/dir")
     with pytest.raises(NotADirectory, match="answers 302"):
-        directory.read(ca.url, ca.root)
+        directory.read(ca.url, ca.root, HERE)
 
 
 def test_plain_http_and_a_dead_port_are_refused_by_name() -> None:
     with pytest.raises(NotADirectory, match="not an https address"):
-        directory.read("http://127.0.0.1/dir", None)
+        directory.read("http://127.0.0.1/dir", None, HERE)
     with pytest.raises(CaUnreachable, match=r"127\.0\.0\.1:1/dir"):
-        directory.read("https://127.0.0.1:1/dir", None)
+        directory.read("https://127.0.0.1:1/dir", None, HERE)

@@ -26,6 +26,7 @@ def no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         ("NOTAFTER_HOST", "192.0.2.7", "NOTAFTER_API_URL"),
         ("NOTAFTER_TRUSTED_PROXIES", "10.0.0.5/24", "must end in zeros"),
         ("NOTAFTER_TRUSTED_PROXIES", "127.0.0.1, proxy", "'proxy' is no address"),
+        ("NOTAFTER_CA_NETWORKS", "10.0.0.5/24", "NOTAFTER_CA_NETWORKS.*must end in zeros"),
     ],
 )
 def test_nonsense_is_refused_by_name(
