@@ -35,6 +35,19 @@ class Settings(BaseSettings):
         default=None,
         description="The key-encryption key itself (32 bytes, base64), instead of a file.",
     )
+    kek_command: str | None = Field(
+        default=None,
+        description="A command that prints the key-encryption key (base64), instead of a file: words as a"
+        " shell would split them, but no shell.",
+    )
+    kek_next: SecretStr | None = Field(
+        default=None,
+        description="The key-encryption key that `notafter keys rotate` changes to, where it is no file.",
+    )
+    kek_next_command: str | None = Field(
+        default=None,
+        description="A command that prints the key which `notafter keys rotate` changes to.",
+    )
     project: Path = Field(
         default=Path(),
         description="The folder with `playbooks/` and `ansible.cfg`.",
@@ -88,8 +101,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _no_nonsense(self) -> Self:
-        if self.kek is not None and self.kek.get_secret_value().strip().lower() in _PLACEHOLDERS:
-            raise ValueError("NOTAFTER_KEK is a placeholder: make a key, or leave it out")
+        _check_keys("NOTAFTER_KEK", self.kek, self.kek_command)
+        _check_keys("NOTAFTER_KEK_NEXT", self.kek_next, self.kek_next_command)
         for name, text in (("TRUSTED_PROXIES", self.trusted_proxies), ("CA_NETWORKS", self.ca_networks)):
             _check_networks(name, text)
         if not is_loopback(self.host) and self.api_url is None:
@@ -152,6 +165,13 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _check_keys(name: str, key: SecretStr | None, command: str | None) -> None:
+    if key is not None and key.get_secret_value().strip().lower() in _PLACEHOLDERS:
+        raise ValueError(f"{name} is a placeholder: make a key, or leave it out")
+    if key is not None and command is not None:
+        raise ValueError(f"{name} and {name}_COMMAND are both set: which one is it?")
 
 
 def _check_networks(name: str, text: str) -> None:

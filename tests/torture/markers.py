@@ -31,6 +31,8 @@ class Stage(StrEnum):
 #: By the beginning of a name, else by its file.
 _BY_NAME = {
     "recovery.": Stage.RECOVERY,
+    "keys.": Stage.ELSEWHERE,
+    "backup.": Stage.ELSEWHERE,
     "due.": Stage.DUE,
     "process.": Stage.RUN,
     "restor": Stage.RESTORE,

@@ -7,7 +7,8 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from notafter.api.service import ServiceDep
-from notafter.domain.errors import StoreError
+from notafter.domain.errors import CustodyError, StoreError
+from notafter.lifecycle import unlock
 from notafter.store import jobs
 
 log = structlog.get_logger(__name__)
@@ -23,12 +24,13 @@ def healthz() -> dict[str, str]:
 
 @router.get("/readyz")
 def readyz(desk: ServiceDep) -> JSONResponse:
-    """Say whether work can be done: the database answers and is of this version."""
+    """Say whether work can be done: the database answers, is of this version, and has our key."""
     try:
         desk.database.check()
         with desk.database.read() as session:
+            unlock.still_fits(session, desk.custodian)
             waiting = jobs.waiting(session)
-    except StoreError as error:
+    except (StoreError, CustodyError) as error:
         log.warning("not ready", reason=str(error))
         reason = type(error).__name__
         return JSONResponse({"status": "not ready", "reason": reason}, HTTPStatus.SERVICE_UNAVAILABLE)

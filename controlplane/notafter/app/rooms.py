@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pydantic import SecretStr
+
 from notafter.custody.custodian import Custodian
 from notafter.custody.kek import KekSource
 from notafter.lifecycle.due import Limits
 from notafter.lifecycle.record import Desk
-from notafter.lifecycle.unlock import unlock
+from notafter.lifecycle.unlock import require, unlock
 from notafter.runner.run import Workshop, runtime_folder
 from notafter.settings import Settings
 from notafter.store.database import Database
@@ -44,13 +46,14 @@ def database(settings: Settings) -> Database:
 @contextlib.contextmanager
 def rooms(settings: Settings) -> Iterator[Rooms]:
     """Open the rooms: the schema up to date, custody with the right key."""
-    opened = database(settings)
+    opened, kek = database(settings), kek_source(settings)
     try:
+        require(opened, kek)
         opened.migrate()
         yield Rooms(
             settings=settings,
             database=opened,
-            custodian=unlock(opened, _kek(settings)),
+            custodian=unlock(opened, kek),
             workshop=_workshop(settings),
             limits=Limits(
                 certificates_per_job=settings.certificates_per_job,
@@ -61,8 +64,19 @@ def rooms(settings: Settings) -> Iterator[Rooms]:
         opened.close()
 
 
-def _kek(settings: Settings) -> KekSource:
-    return KekSource(settings.kek_path, settings.kek.get_secret_value() if settings.kek else None)
+def kek_source(settings: Settings) -> KekSource:
+    """Return where the key-encryption key comes from, and the one that is to follow it."""
+    return KekSource(
+        settings.kek_path,
+        text=_said(settings.kek),
+        command=settings.kek_command,
+        next_text=_said(settings.kek_next),
+        next_command=settings.kek_next_command,
+    )
+
+
+def _said(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
 
 
 def _workshop(settings: Settings) -> Workshop:

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from notafter.custody.kek import SIZE, Kek
+from notafter.custody.kek import SIZE, Kek, KekSource
+from notafter.domain import seal
 from notafter.domain.errors import SealBroken, WrongKey
 
-_FORMAT = "v1"
 _NONCE = 12
-_PARTS = 4
 
 
 @dataclass(frozen=True)
@@ -34,36 +33,84 @@ class Place:
 
 
 class Custodian:
-    """Holds the key-encryption key; the only one who seals and opens."""
+    """Holds the key-encryption key; the only one who seals and opens.
 
-    def __init__(self, kek: Kek) -> None:
+    It seals with what its source says now, and opens with whatever its source still has: a rotation may
+    exchange the key while this process runs.
+    """
+
+    def __init__(self, kek: Kek, source: KekSource | None = None) -> None:
         """Take the key into custody."""
-        self._kek = kek
+        self._held = {kek.id: kek}
+        self._source = source
         self.key_id = kek.id
 
     def seal(self, secret: bytes, place: Place) -> str:
         """Return the secret as text for the database: `v1.key.datakey.value`."""
-        data_key = secrets.token_bytes(SIZE)
-        wrapped = _encrypt(self._kek.material, data_key, self._header(place))
-        value = _encrypt(data_key, secret, bytes(place))
-        return f"{_FORMAT}.{self.key_id}.{wrapped}.{value}"
+        kek, data_key = self._newest(), secrets.token_bytes(SIZE)
+        return _written(kek, _wrap(kek, data_key, place), _encrypt(data_key, secret, bytes(place)))
 
     def open(self, sealed: str, place: Place) -> bytes:
-        """Return the secret, if it was sealed with this key for this place and not changed."""
-        parts = sealed.split(".")
-        if len(parts) != _PARTS or parts[0] != _FORMAT:
-            raise SealBroken(f"what is stored in {place.table}.{place.column} is no sealed value")
-        if parts[1] != self.key_id:
-            raise WrongKey(f"sealed with the key {parts[1]}, this process has {self.key_id}")
+        """Return the secret, if it was sealed with a key of ours for this place and not changed."""
+        data_key, value = self._unwrap(sealed, place)
         try:
-            data_key = _decrypt(self._kek.material, parts[2], self._header(place))
-            return _decrypt(data_key, parts[3], bytes(place))
+            return _decrypt(data_key, value, bytes(place))
         except (InvalidTag, ValueError, binascii.Error) as error:
-            where = f"{place.table} {place.row}, {place.column}"
-            raise SealBroken(f"the sealed value of {where} was changed or moved") from error
+            raise _broken(place) from error
 
-    def _header(self, place: Place) -> bytes:
-        return f"{_FORMAT}|{self.key_id}|".encode() + bytes(place)
+    def reseal(self, sealed: str, place: Place, kek: Kek) -> str:
+        """Return a sealed value under another key: its data key is wrapped anew, itself stays closed."""
+        data_key, value = self._unwrap(sealed, place)
+        return _written(kek, _wrap(kek, data_key, place), value)
+
+    def holds(self, key_id: str) -> bool:
+        """Tell whether there is such a key here."""
+        if key_id not in self._held and self._source is not None:
+            found = self._source.find(key_id)
+            if found is not None:
+                self._held[key_id] = found
+        return key_id in self._held
+
+    def turn_to(self, kek: Kek) -> None:
+        """Seal with another key from now on; what is sealed with this one still opens."""
+        self._held[kek.id] = kek
+        self.key_id = kek.id
+
+    def _newest(self) -> Kek:
+        fresh = self._source.fresh() if self._source is not None else None
+        if fresh is not None:
+            self.turn_to(fresh)
+        return self._held[self.key_id]
+
+    def _unwrap(self, sealed: str, place: Place) -> tuple[bytes, str]:
+        """Return the data key of a sealed value, and the value, which stays closed."""
+        key_id = seal.key_id(sealed)
+        if not key_id:
+            raise SealBroken(f"what is stored in {place.table}.{place.column} is no sealed value")
+        if not self.holds(key_id):
+            raise WrongKey(f"sealed with the key {key_id}, this process has {self.key_id}")
+        _, _, wrapped, value = sealed.split(".")
+        try:
+            return _decrypt(self._held[key_id].material, wrapped, _header(key_id, place)), value
+        except (InvalidTag, ValueError, binascii.Error) as error:
+            raise _broken(place) from error
+
+
+def _wrap(kek: Kek, data_key: bytes, place: Place) -> str:
+    return _encrypt(kek.material, data_key, _header(kek.id, place))
+
+
+def _written(kek: Kek, wrapped: str, value: str) -> str:
+    return f"{seal.FORMAT}.{kek.id}.{wrapped}.{value}"
+
+
+def _header(key_id: str, place: Place) -> bytes:
+    return f"{seal.FORMAT}|{key_id}|".encode() + bytes(place)
+
+
+def _broken(place: Place) -> SealBroken:
+    where = f"{place.table} {place.row}, {place.column}"
+    return SealBroken(f"the sealed value of {where} was changed or moved")
 
 
 def _encrypt(key: bytes, plain: bytes, bound_to: bytes) -> str:

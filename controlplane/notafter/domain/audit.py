@@ -35,6 +35,9 @@ class Action(StrEnum):
     RUN_TOLD = "run.told"
     CREDENTIALS_GIVEN = "secret.credentials"
     KEY_GIVEN = "secret.key"
+    KEYS_ROTATED = "keys.rotated"
+    BACKED_UP = "backup.made"
+    RESTORED = "backup.restored"
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,15 @@ class Entry:
         return json.dumps(said, sort_keys=True, separators=(",", ":"))
 
 
-_GRAVE = frozenset({Action.LOGIN_STOLEN, Action.REVOCATION_ASKED, Action.INCIDENT_TOLD, Action.USER_REMOVED})
+_GRAVE = frozenset(
+    {
+        Action.LOGIN_STOLEN,
+        Action.REVOCATION_ASKED,
+        Action.INCIDENT_TOLD,
+        Action.USER_REMOVED,
+        Action.RESTORED,
+    }
+)
 _ROUTINE = frozenset({Action.LOGGED_IN, Action.LOGGED_OUT, Action.CREDENTIALS_GIVEN, Action.KEY_GIVEN})
 
 

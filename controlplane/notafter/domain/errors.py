@@ -21,7 +21,9 @@ NotafterError
 ├── AuditBroken              the record of who did what is not as it was written
 ├── CustodyError
 │   ├── WrongKey             the key-encryption key is not the one of this database
+│   │   └── KeyRetired       it was, until a rotation: what it seals is not taken any more
 │   └── SealBroken           a sealed value was changed, moved or cut
+├── BackupUnusable           a back-up was cut off or changed, or is of another version
 ├── CaError
 │   ├── CaUnreachable
 │   ├── NotADirectory
@@ -120,8 +122,16 @@ class WrongKey(CustodyError):
     """The key-encryption key is not the one of this database."""
 
 
+class KeyRetired(WrongKey):
+    """The key was exchanged: what is sealed with it is not taken any more."""
+
+
 class SealBroken(CustodyError):
     """A sealed value was changed, moved to another row, or cut."""
+
+
+class BackupUnusable(NotafterError):
+    """A back-up was cut off or changed, or another version must read it."""
 
 
 class CaError(NotafterError):

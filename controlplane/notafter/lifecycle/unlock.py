@@ -1,4 +1,4 @@
-"""Opens custody at start: with the key of this database, or not at all."""
+"""Opens custody at start: with the keys of this database, or not at all."""
 
 from notafter.custody import kek
 from notafter.custody.custodian import Custodian, Place
@@ -11,44 +11,84 @@ from notafter.store.tables import CanaryRow
 _SONG = b"notafter"
 
 
+def require(database: Database, source: KekSource) -> None:
+    """Refuse a wrong key before anything is written, a migration neither."""
+    if source.exists():
+        source.load()
+    if database.is_there():
+        with database.read() as session:
+            _known(canaries.everyone(session), source)
+
+
 def unlock(database: Database, source: KekSource) -> Custodian:
     """Return the custodian; a wrong or missing key is refused before anything is written."""
     with database.read() as session:
-        canary = canaries.get(session)
-        if canary is not None:
-            return _known(canary, source)
-    return _first(database, source)
+        found = _known(canaries.everyone(session), source)
+    return found or _first(database, source)
 
 
-def _known(canary: CanaryRow, source: KekSource) -> Custodian:
-    custodian = Custodian(source.load())
-    if custodian.key_id != canary.key_id:
-        raise WrongKey(
-            f"the key-encryption key {source} is not the one of this database:"
-            f" it is {custodian.key_id}, the database was sealed with {canary.key_id}",
-        )
+def still_fits(session: Session, custodian: Custodian) -> None:
+    """Refuse to go on without a key that a rotation has brought meanwhile."""
+    for canary in canaries.everyone(session):
+        if not custodian.holds(canary.key_id):
+            raise WrongKey(f"the database has the key {canary.key_id} by now: restart with it")
+
+
+def sing(session: Session, key: Kek) -> None:
+    """Give a key its canary."""
+    canary = canaries.add(session, key.id)
+    canary.sealed = Custodian(key).seal(_SONG, _place(canary))
+
+
+def _known(found: list[CanaryRow], source: KekSource) -> Custodian | None:
+    """Return the custodian of a database that has canaries, each of which must sing."""
+    if not found:
+        return None
+    custodian = Custodian(_fitting(found, source), source)
+    for canary in found:
+        if not custodian.holds(canary.key_id):
+            raise WrongKey(_missing(canary.key_id, custodian.key_id, source))
+        _listen(custodian, canary, source)
+    return custodian
+
+
+def _fitting(found: list[CanaryRow], source: KekSource) -> Kek:
+    """Return the key to seal with; where keys cannot change by themselves, the one to follow may be it."""
+    known = [canary.key_id for canary in found]
+    key = source.load()
+    if key.id in known:
+        return key
+    following = None if source.in_file else source.next()
+    if following is None or following.id not in known:
+        raise WrongKey(_missing(known[-1], key.id, source))
+    return following
+
+
+def _missing(wanted: str, has: str, source: KekSource) -> str:
+    elsewhere = source.where(wanted)
+    return (
+        f"the key-encryption key {source} is not the one of this database:"
+        f" it is {has}, the database was sealed with {wanted}"
+    ) + (f", which {elsewhere} holds" if elsewhere else "")
+
+
+def _listen(custodian: Custodian, canary: CanaryRow, source: KekSource) -> None:
     try:
         song = custodian.open(canary.sealed, _place(canary))
     except CustodyError as error:
         raise WrongKey(f"the key-encryption key {source} does not open this database") from error
     if song != _SONG:
         raise WrongKey(f"the key-encryption key {source} does not open this database")
-    return custodian
 
 
 def _first(database: Database, source: KekSource) -> Custodian:
     with database.write() as session:
-        canary = canaries.get(session)
-        if canary is not None:
-            return _known(canary, source)
-        return _sing(session, source.load() if source.exists() else kek.make(source.path))
-
-
-def _sing(session: Session, key: Kek) -> Custodian:
-    custodian = Custodian(key)
-    canary = canaries.add(session, custodian.key_id)
-    canary.sealed = custodian.seal(_SONG, _place(canary))
-    return custodian
+        known = _known(canaries.everyone(session), source)
+        if known is not None:
+            return known
+        key = source.load() if source.exists() else kek.make(source.path)
+        sing(session, key)
+    return Custodian(key, source)
 
 
 def _place(canary: CanaryRow) -> Place:

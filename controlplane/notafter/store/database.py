@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from notafter.domain.errors import DatabaseNotReady, DatabaseTooNew, StoreError
-from notafter.store import outdated, postgresql, sqlite
+from notafter.store import outdated, postgresql, seals, sqlite
 
 __all__ = ["Database", "Session", "Writer"]
 
@@ -33,6 +33,14 @@ class Writer(Protocol):
 
     def write(self) -> AbstractContextManager[Session]:
         """Open a transaction that may write."""
+
+
+class _Writing(Session):
+    """A session that may write; whatever it puts under seal is looked at, and whose findings it outdates."""
+
+
+event.listen(_Writing, "before_flush", seals.refuse_retired)
+outdated.watch(_Writing)
 
 
 class Database:
@@ -61,9 +69,12 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """Open a transaction that may write; it is committed unless something is raised."""
-        with self._named(), Session(self._writer) as session, session.begin():
-            outdated.watch(session)
+        with self._named(), _Writing(self._writer) as session, session.begin():
             yield session
+
+    def is_there(self) -> bool:
+        """Tell whether there may be a database; nothing is made by asking."""
+        return bool(self._kind.is_there(self.url))
 
     def require_room(self, needed: int) -> None:
         """Refuse what could not be put on record later, for want of so many bytes."""

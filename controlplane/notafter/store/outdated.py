@@ -73,15 +73,14 @@ class _Marks:
         self.certificates: set[int] = set()
 
 
-def watch(session: Session) -> None:
-    """Let a session mark, before it commits, whose findings it has outdated."""
-    session.info[_MARKS] = _Marks()
-    event.listen(session, "after_flush", _note)
-    event.listen(session, "before_commit", _mark)
+def watch(sessions: type[Session]) -> None:
+    """Let sessions mark, before they commit, whose findings they have outdated."""
+    event.listen(sessions, "after_flush", _note)
+    event.listen(sessions, "before_commit", _mark)
 
 
 def _note(session: Session, _context: object) -> None:
-    marks: _Marks = session.info[_MARKS]
+    marks: _Marks = session.info.setdefault(_MARKS, _Marks())
     for row in (*session.new, *session.dirty, *session.deleted):
         changed = _changed(session, row)
         if not changed:
@@ -115,8 +114,7 @@ def _machines(row: ServerRow) -> set[str]:
 
 def _mark(session: Session) -> None:
     session.flush()
-    marks: _Marks = session.info[_MARKS]
-    session.info[_MARKS] = _Marks()
+    marks: _Marks = session.info.pop(_MARKS, _Marks())
     for ids in _some(marks.servers):
         _outdate(session, ServerRow.id.in_(ids))
     for machines in _some(marks.machines):

@@ -109,6 +109,11 @@ def _means(error: DBAPIError) -> type[StoreError] | None:
     return DatabaseAway if lost or (isinstance(error, OperationalError) and not code) else None
 
 
+def is_there(_url: URL) -> bool:
+    """It must be there."""
+    return True
+
+
 def require_room(_url: URL, _needed: int) -> None:
     """Its disk is elsewhere: that it is full is seen when something is written."""
 

@@ -56,6 +56,12 @@ def named(error: SQLAlchemyError, url: URL) -> StoreError | None:
     return StoreError(f"{place(url)} cannot be opened: {error.orig}")
 
 
+def is_there(url: URL) -> bool:
+    """Tell whether there is a file of it."""
+    path = _path(url)
+    return path is None or path.exists()
+
+
 def require_room(url: URL, needed: int) -> None:
     """Refuse what could not be put on record later: so many bytes are written, and removed again."""
     path = _path(url)
