@@ -12,6 +12,7 @@ from notafter.api import (
     findings,
     health,
     jobs,
+    lines,
     metrics,
     problems,
     rights,
@@ -26,7 +27,7 @@ from notafter.api.limits import BodyLimit
 from notafter.api.service import Service, guard
 
 NOUNS = (
-    *(health, metrics, servers, certificates, findings, jobs, runs, accounts, bundles),
+    *(health, metrics, servers, certificates, findings, jobs, lines, runs, accounts, bundles),
     *(auth, tokens, users, audit),
 )
 

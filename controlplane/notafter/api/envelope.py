@@ -26,6 +26,7 @@ _HSTS = "max-age=31536000"
 #: Asked every few seconds by machines.
 _OFTEN = frozenset({"/healthz", "/readyz", "/metrics"})
 _NOBODY_MATCHED = "unmatched"
+_STREAM = "text/event-stream"
 
 #: Method, path of the operation, status, seconds.
 Observe = Callable[[str, str, int, float], None]
@@ -47,9 +48,10 @@ class Envelope:
         asked = Headers(scope=scope).get(_ID, "")
         request_id = asked if _IS_ID.fullmatch(asked) else secrets.token_hex(8)
         began, status = time.perf_counter(), 500
+        ended: float | None = None
 
         async def complete(message: Message) -> None:
-            nonlocal status
+            nonlocal status, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
@@ -57,6 +59,8 @@ class Envelope:
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("cache-control", "no-store")
+                if headers.get("content-type", "").startswith(_STREAM):
+                    ended = time.perf_counter()  # it was answered; how long somebody listens is theirs
                 if scope["scheme"] == "https":
                     headers.setdefault("strict-transport-security", _HSTS)
             await send(message)
@@ -65,7 +69,7 @@ class Envelope:
             try:
                 await self.app(scope, receive, complete)
             finally:
-                seconds = time.perf_counter() - began
+                seconds = (ended or time.perf_counter()) - began
                 path = _path(scope)
                 self.observe(scope["method"], path, status, seconds)
                 say = log.debug if path in _OFTEN else log.info

@@ -1,15 +1,22 @@
-"""Jobs, their items and their log."""
+"""Jobs and their items: what there is, and how one is ended before its time or tried again."""
 
 from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
+from pydantic import Field
 
-from notafter.api.schema import V1, After, Before, Id, Limit, Output, Page
-from notafter.api.service import ServiceDep
+from notafter.api.schema import V1, Before, Id, Input, Limit, Output, Page
+from notafter.api.service import ServiceDep, VisitorDep
+from notafter.domain.audit import Action
 from notafter.domain.job import ItemState, JobKind, JobState, Subject
-from notafter.store import items, jobs, lines
+from notafter.domain.names import numbered
+from notafter.lifecycle import cancel, retry
+from notafter.store import items, jobs
 from notafter.store.database import Session
 from notafter.store.items import Count
+from notafter.store.jobs import Wanted
 from notafter.store.tables import ItemRow, JobRow
 
 router = APIRouter(prefix=f"{V1}/jobs", tags=["jobs"])
@@ -29,6 +36,10 @@ class JobShort(Output):
     message: str | None
     items: int
     failed: int
+    #: Somebody wants it to end before its time.
+    cancel_wanted_at: datetime | None
+    cancel_wanted_by: str | None
+    cancel_reason: str | None
 
 
 class Item(Output):
@@ -55,19 +66,46 @@ class Job(JobShort):
     details: list[Item]
 
 
-class Line(Output):
-    """One line of a job's log."""
+class CancelWish(Input):
+    """Why a job is to end before its time."""
 
-    number: int
-    at: datetime
-    text: str
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class Omitted(Output):
+    """What is not tried again, and why."""
+
+    what: str
+    why: str
+
+
+class Retried(Output):
+    """The jobs that try again: one of the same kind, and one that deploys what was issued already."""
+
+    jobs: list[JobShort]
+    omitted: list[Omitted]
+
+
+Text = Annotated[str | None, Query(min_length=1, max_length=300)]
+CertificateKey = Annotated[str | None, Query(pattern="^crt-[0-9]{1,10}$")]
 
 
 @router.get("")
-def page(desk: ServiceDep, before: Before = None, limit: Limit = 50) -> Page[JobShort]:
+def page(  # noqa: PLR0913, PLR0917 -- one parameter a filter
+    desk: ServiceDep,
+    state: JobState | None = None,
+    kind: JobKind | None = None,
+    requested_by: Text = None,
+    server: Text = None,
+    certificate: CertificateKey = None,
+    before: Before = None,
+    limit: Limit = 50,
+) -> Page[JobShort]:
     """List the jobs, the newest first."""
+    number = (numbered("crt", certificate) or 0) if certificate else None
+    wanted = Wanted(state, kind, requested_by, server, number)
     with desk.database.read() as session:
-        rows = jobs.page(session, before, limit + 1)
+        rows = jobs.page(session, before, limit + 1, wanted)
         counts = items.counts(session, [row.id for row in rows])
         shown = [_short(row, counts.get(row.id, Count())) for row in rows[:limit]]
     return Page(items=shown, next=shown[-1].id if len(rows) > limit else None)
@@ -81,14 +119,26 @@ def detail(desk: ServiceDep, job_id: Id) -> Job:
         return Job(**short(session, row).model_dump(), details=[_item(item) for item in row.items])
 
 
-@router.get("/{job_id}/lines")
-def log(desk: ServiceDep, job_id: Id, after: After = 0, limit: Limit = 200) -> Page[Line]:
-    """Show a job's log."""
-    with desk.database.read() as session:
-        jobs.get(session, job_id)
-        rows = lines.of_job(session, job_id, after, limit + 1)
-        shown = [Line(number=row.number, at=row.at, text=row.text) for row in rows[:limit]]
-    return Page(items=shown, next=shown[-1].number if len(rows) > limit else None)
+@router.post("/{job_id}/cancel", status_code=HTTPStatus.ACCEPTED)
+def cancel_one(desk: ServiceDep, who: VisitorDep, job_id: Id, wish: CancelWish) -> JobShort:
+    """End a job before its time: one that waits at once, one that runs as soon as it can be done in order."""
+    with desk.change(who, Action.CANCELLING_ASKED, f"job-{job_id}", {"reason": wish.reason}) as session:
+        return short(session, cancel.cancel(session, job_id, who.name, wish.reason, desk.clock()))
+
+
+@router.post("/{job_id}/retry", status_code=HTTPStatus.ACCEPTED)
+def retry_one(desk: ServiceDep, who: VisitorDep, job_id: Id) -> Retried:
+    """Try again what a job has not brought about; what cannot be tried now is named."""
+    with desk.database.write() as session:
+        found = retry.retry(session, job_id, who.name, desk.clock())
+        made = Retried(
+            jobs=[short(session, row) for row in found.jobs],
+            omitted=[Omitted(what=one.what, why=one.why) for one in found.omitted],
+        )
+        said = {"jobs": [str(one.id) for one in made.jobs]}
+        desk.note(session, who, Action.RETRY_ASKED, f"job-{job_id}", said)
+    desk.wake()
+    return made
 
 
 def short(session: Session, row: JobRow) -> JobShort:
@@ -109,6 +159,9 @@ def _short(row: JobRow, count: Count) -> JobShort:
         message=row.message,
         items=count.items,
         failed=count.failed,
+        cancel_wanted_at=row.cancel_wanted_at,
+        cancel_wanted_by=row.cancel_wanted_by,
+        cancel_reason=row.cancel_reason,
     )
 
 

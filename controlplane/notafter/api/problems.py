@@ -21,6 +21,7 @@ STATUS: Mapping[type[errors.NotafterError], HTTPStatus] = {
     errors.NotAuthenticated: HTTPStatus.UNAUTHORIZED,
     errors.NotAllowed: HTTPStatus.FORBIDDEN,
     errors.TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.TooManyStreams: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.CaError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NotafterError: HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -31,7 +31,7 @@ class Page(BaseModel, Generic[T]):
     next: int | None
 
 
-_MOST = 2**31 - 1
+MOST = 2**31 - 1
 
 
 def _ordinary(moment: datetime) -> datetime:
@@ -42,7 +42,7 @@ def _ordinary(moment: datetime) -> datetime:
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_ordinary)]
-Id = Annotated[int, Path(ge=1, le=_MOST)]
+Id = Annotated[int, Path(ge=1, le=MOST)]
 Limit = Annotated[int, Query(ge=1, le=200)]
-After = Annotated[int, Query(ge=0, le=_MOST)]
-Before = Annotated[int | None, Query(ge=1, le=_MOST)]
+After = Annotated[int, Query(ge=0, le=MOST)]
+Before = Annotated[int | None, Query(ge=1, le=MOST)]

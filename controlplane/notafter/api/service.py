@@ -15,6 +15,7 @@ from notafter.api import rights
 from notafter.api.rights import Door
 from notafter.api.schema import V1
 from notafter.api.stopwatch import Stopwatch
+from notafter.api.streams import Streams
 from notafter.ca.reach import Reach
 from notafter.custody.custodian import Custodian
 from notafter.domain.audit import Action, Detail
@@ -42,6 +43,7 @@ class Service:
     pulse: Pulse = field(default_factory=Pulse)
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
     reach: Reach = field(default_factory=Reach)
+    streams: Streams = field(default_factory=Streams)
 
     def recorded(
         self, who: Visitor, action: Action, subject: str = "", detail: Detail | None = None
@@ -92,12 +94,18 @@ def guard(request: Request, desk: ServiceDep, bearer: Bearer, background: Backgr
         return None
     if bearer is None:
         raise NotAuthenticated("a token is needed: Authorization: Bearer …")
-    found = replace(desk.office.visitor(bearer.credentials, desk.clock()), address=address(request))
-    refusal = _refusal(found, need, request.method, route.path)
-    if refusal is not None:
-        raise NotAllowed(refusal)
+    found = _let_in(desk, request, bearer.credentials, need, route.path)
     if found.unnoted_token is not None:
         background.add_task(desk.office.note_use, found.unnoted_token, desk.clock())
+    return found
+
+
+def _let_in(desk: Service, request: Request, token: str, need: Right | None, path: str) -> Visitor:
+    """Return who comes with a token, if they may use an operation now."""
+    found = replace(desk.office.visitor(token, desk.clock()), address=address(request))
+    refusal = _refusal(found, need, request.method, path)
+    if refusal is not None:
+        raise NotAllowed(refusal)
     return found
 
 
@@ -109,6 +117,30 @@ def _refusal(found: Visitor, need: Right | None, method: str, path: str) -> str 
     if found.login_id is None and rights.is_by_person(method, path):
         return "this is done after logging in with a password, not with a token"
     return None
+
+
+def still_in(request: Request, desk: ServiceDep, bearer: Bearer) -> Callable[[], bool]:
+    """Return a way to ask again whether who came in may still be there, for what takes long."""
+    route = request.scope["route"]
+
+    def ask() -> bool:
+        if bearer is None:
+            return False
+        try:
+            _let_in(desk, request, bearer.credentials, _right(request.method, route.path), route.path)
+        except (NotAuthenticated, NotAllowed):
+            return False
+        return True
+
+    return ask
+
+
+StillIn = Annotated[Callable[[], bool], Depends(still_in)]
+
+
+def _right(method: str, path: str) -> Right | None:
+    need = rights.needed(method, path)
+    return need if isinstance(need, Right) else None
 
 
 def visitor(found: Annotated[Visitor | None, Depends(guard)]) -> Visitor:

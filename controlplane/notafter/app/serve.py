@@ -62,9 +62,11 @@ class _Process:
         self.roster: set[str] = set()
         self.pulse = Pulse()
         reach = opened.settings.reach
-        service = Service(opened.database, opened.custodian, clock, self.wake.set, self.pulse, reach=reach)
+        self.service = Service(
+            opened.database, opened.custodian, clock, self.wake.set, self.pulse, reach=reach
+        )
         config = uvicorn.Config(
-            application.served(service),
+            application.served(self.service),
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=5,
@@ -101,6 +103,7 @@ class _Process:
         scheduler.rest(clockwork)
         self._drain(workers)
         clockwork.shutdown(wait=False)
+        self.service.streams.close()
         self.server.should_exit = True
         web.join(_STOP_SECONDS)
         run.leave(self.opened.workshop)

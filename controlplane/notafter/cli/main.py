@@ -6,7 +6,7 @@ import typer
 
 from notafter import __version__, logs, settings
 from notafter.app.rooms import database
-from notafter.cli import audit, findings, keys, lists, means, people, wishes
+from notafter.cli import audit, findings, jobs, keys, lists, means, people, wishes
 from notafter.cli.answer import as_text, say
 from notafter.domain.errors import NotafterError
 
@@ -18,6 +18,7 @@ cli = typer.Typer(
 )
 cli.add_typer(findings.cli)
 cli.add_typer(wishes.cli)
+cli.add_typer(jobs.cli)
 cli.add_typer(lists.cli)
 cli.add_typer(audit.audit_cli, name="audit")
 cli.add_typer(keys.keys_cli, name="keys")

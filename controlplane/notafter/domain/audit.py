@@ -33,6 +33,8 @@ class Action(StrEnum):
     REVOCATION_ASKED = "certificate.revoke"
     INCIDENT_TOLD = "certificate.revoked_by_ca"
     RUN_TOLD = "run.told"
+    CANCELLING_ASKED = "job.cancel"
+    RETRY_ASKED = "job.retry"
     CREDENTIALS_GIVEN = "secret.credentials"
     KEY_GIVEN = "secret.key"
     KEYS_ROTATED = "keys.rotated"

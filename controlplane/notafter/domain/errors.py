@@ -10,6 +10,7 @@ NotafterError
 ├── NotAuthenticated
 ├── NotAllowed               we know who asks, and they may not
 ├── TooManyAttempts          too many wrong passwords: wait
+├── TooManyStreams           as many listen as can
 ├── ClaimLost                another worker holds the job now: stop writing
 ├── StoreError
 │   ├── DatabaseTooNew
@@ -76,6 +77,10 @@ class TooManyAttempts(NotafterError):
         """Say in how many seconds another one is looked at."""
         super().__init__(message)
         self.seconds = seconds
+
+
+class TooManyStreams(NotafterError):
+    """As many listen to what happens as can."""
 
 
 class ClaimLost(NotafterError):

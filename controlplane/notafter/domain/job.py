@@ -61,6 +61,8 @@ class Subject(StrEnum):
 
 OPEN_JOB_STATES = frozenset({JobState.QUEUED, JobState.RUNNING})
 OPEN_ITEM_STATES = frozenset({ItemState.WAITING, ItemState.RUNNING})
+#: It ended, and what it was to bring about is not there.
+UNDONE_ITEM_STATES = frozenset(ItemState) - OPEN_ITEM_STATES - {ItemState.SUCCEEDED}
 
 JOB_TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED}),

@@ -19,6 +19,8 @@ class RunState(StrEnum):
     BROKEN = "broken"
 
 
+ENDED_BY_ITSELF = frozenset({RunState.COMPLETED, RunState.NO_HOSTS, RunState.TIMED_OUT})
+
 _REASONS = {
     RunState.COMPLETED: (ReasonCode.NOT_REACHED, "the run ended without a word about it"),
     RunState.NO_HOSTS: (ReasonCode.NO_HOSTS, "the playbook matched no host"),

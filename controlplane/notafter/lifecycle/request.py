@@ -58,12 +58,18 @@ def renew(session: Session, ids: Sequence[int], by: str, now: datetime) -> JobRo
         raise Conflict(f"a version of {rows[0].key} is being revoked: ask again when that job has ended")
     job = jobs.add(session, JobKind.RENEW, ReasonCode.REQUESTED, by, now)
     for row in idle:
-        row.wanted_at, row.wanted_by = now, by
-        schedule(session, row)
-        reason = Reason(ReasonCode.REQUESTED, f"asked for by {by}")
-        account, reason = ordering.account_for(session, row, reason, now)
-        renew_items(session, job, row, reason, account)
+        renew_one(session, job, row, f"asked for by {by}", by, now)
     return job
+
+
+def renew_one(  # noqa: PLR0913, PLR0917 -- one renewal, and who wants it why
+    session: Session, job: JobRow, row: CertificateRow, why: str, by: str, now: datetime
+) -> None:
+    """Make a renewal that a person wants part of a job."""
+    row.wanted_at, row.wanted_by = now, by
+    schedule(session, row)
+    account, reason = ordering.account_for(session, row, Reason(ReasonCode.REQUESTED, why), now)
+    renew_items(session, job, row, reason, account)
 
 
 def verify(session: Session, ids: Sequence[int], by: str, now: datetime) -> JobRow:

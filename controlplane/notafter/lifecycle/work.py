@@ -17,10 +17,12 @@ from notafter.domain.reason import ReasonCode
 from notafter.domain.run import RunEnd, RunState
 from notafter.failpoint import failpoint
 from notafter.lifecycle import planning, signing
+from notafter.lifecycle.cancel import Leash
 from notafter.lifecycle.insist import Insistence
 from notafter.lifecycle.record import Desk, record
 from notafter.lifecycle.record.finish import finish
 from notafter.runner import inventory, processes, run
+from notafter.runner.plan import Plan
 from notafter.runner.run import Listener, Workshop
 from notafter.store import items, jobs, lines, servers, tokens
 from notafter.store.database import Database, Session
@@ -116,9 +118,15 @@ class Worker:
             on_line=told.add,
         )
         try:
-            return run.run(self.workshop, plan, token, claim.run_id, listener, self.stop)
+            return self._unless_cancelled(plan, token, claim, listener)
         finally:
             told.flush()
+
+    def _unless_cancelled(self, plan: Plan, token: str, claim: Claim, listener: Listener) -> RunEnd:
+        leash = Leash(self.desk.database, claim, self.stop)
+        if leash.is_pulled():
+            return RunEnd(RunState.CANCELLED)
+        return run.run(self.workshop, plan, token, claim.run_id, listener, leash.is_pulled)
 
     def _record(self, claim: Claim, outcome: Outcome) -> None:
         self._insist.on(lambda: record(self.desk, claim, outcome, self.clock()))

@@ -28,6 +28,9 @@ _TAIL = 2000
 #: How long an orderly end may take.
 _GRACE_SECONDS = 30.0
 
+#: Asked ten times a second while a run goes on.
+Stop = Callable[[], bool]
+
 
 @dataclass(frozen=True)
 class Workshop:
@@ -58,9 +61,9 @@ def run(  # noqa: PLR0913, PLR0917 -- everything that a run is
     token: str,
     run_id: str,
     listener: Listener,
-    stop: threading.Event,
+    stop: Stop,
 ) -> RunEnd:
-    """Run the playbook of a plan to its end; `stop` ends it in order."""
+    """Run the playbook of a plan to its end; when `stop` says so it ends in order."""
     folder = workshop.folder(run_id)
     try:
         _prepare(workshop, wish, token, folder)
@@ -165,7 +168,7 @@ def _carry_through(
     folder: Path,
     run_id: str,
     listener: Listener,
-    stop: threading.Event,
+    stop: Stop,
 ) -> RunEnd:
     with (
         (folder / "stderr").open("wb") as stderr,
@@ -200,9 +203,9 @@ class _LifeLine:
     run_id: str
     deadline: float
 
-    def watch(self, stop: threading.Event, over: threading.Event) -> None:
+    def watch(self, stop: Stop, over: threading.Event) -> None:
         """Close it when the run is to stop or is overdue; what does not end by then is killed."""
-        while not over.wait(0.1) and not stop.is_set() and time.monotonic() < self.deadline:
+        while not over.wait(0.1) and not stop() and time.monotonic() < self.deadline:
             pass
         if self.line is not None:
             self.line.close()

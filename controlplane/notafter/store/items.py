@@ -146,6 +146,15 @@ def open_server(session: Session, server_id: int) -> ItemRow | None:
     return session.scalar(query)
 
 
+def open_deployment(session: Session, deployment_id: int) -> ItemRow | None:
+    """Return the open item that is about this deployment."""
+    query = select(ItemRow).where(
+        ItemRow.deployment_id == deployment_id,
+        ItemRow.state.in_(OPEN_ITEM_STATES),
+    )
+    return session.scalar(query)
+
+
 def open_of_server(session: Session, server_id: int) -> bool:
     """Tell whether a job is at a server, or waits for it, whatever it is about."""
     query = select(ItemRow.id).where(ItemRow.server_id == server_id, ItemRow.state.in_(OPEN_ITEM_STATES))

@@ -4,12 +4,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import CursorResult, func, select, update
+from sqlalchemy import ColumnElement, CursorResult, func, select, update
 
 from notafter.domain.errors import ClaimLost, NotFound
 from notafter.domain.job import OPEN_JOB_STATES, ItemState, JobKind, JobState
 from notafter.store.database import Session
-from notafter.store.tables import ItemRow, JobRow
+from notafter.store.tables import ItemRow, JobRow, ServerRow
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which jobs are wanted; what is none does not narrow them down."""
+
+    state: JobState | None = None
+    kind: JobKind | None = None
+    requested_by: str | None = None
+    #: Some item of the job is at this server, or about this certificate.
+    server: str | None = None
+    certificate_id: int | None = None
+
+
+_ANY = Wanted()
 
 
 @dataclass(frozen=True)
@@ -108,12 +123,33 @@ def last_fleet_scan_at(session: Session) -> datetime | None:
     return session.scalar(select(func.max(JobRow.created_at)).where(JobRow.whole_fleet))
 
 
-def page(session: Session, before: int | None, limit: int) -> list[JobRow]:
+def page(session: Session, before: int | None, limit: int, wanted: Wanted = _ANY) -> list[JobRow]:
     """Return a page of jobs, the newest first."""
-    query = select(JobRow).order_by(JobRow.id.desc()).limit(limit)
+    query = select(JobRow).where(*_conditions(wanted)).order_by(JobRow.id.desc()).limit(limit)
     if before is not None:
         query = query.where(JobRow.id < before)
     return list(session.scalars(query))
+
+
+def cancel_wanted(session: Session, claim: Claim) -> bool:
+    """Tell whether somebody wants the job of a claim to end."""
+    query = select(JobRow.id).where(JobRow.id == claim.job_id, JobRow.cancel_wanted_at.is_not(None))
+    return session.scalar(query) is not None
+
+
+def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    if wanted.state is not None:
+        yield JobRow.state == wanted.state
+    if wanted.kind is not None:
+        yield JobRow.kind == wanted.kind
+    if wanted.requested_by is not None:
+        yield JobRow.requested_by == wanted.requested_by
+    if wanted.server is not None:
+        at = select(ItemRow.job_id).join(ServerRow, ItemRow.server_id == ServerRow.id)
+        yield JobRow.id.in_(at.where(ServerRow.name == wanted.server))
+    if wanted.certificate_id is not None:
+        about = select(ItemRow.job_id).where(ItemRow.certificate_id == wanted.certificate_id)
+        yield JobRow.id.in_(about)
 
 
 def waiting(session: Session) -> int:

@@ -44,6 +44,11 @@ def due(session: Session, now: datetime) -> list[RevocationRow]:
     return list(session.scalars(query))
 
 
+def remove(session: Session, row: RevocationRow) -> None:
+    """Forget a wish."""
+    session.delete(row)
+
+
 def add(session: Session, row: RevocationRow) -> RevocationRow:
     """Put a new wish on record."""
     session.add(row)

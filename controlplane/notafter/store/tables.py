@@ -379,6 +379,10 @@ class JobRow(Base):
     beat_at: Mapped[datetime | None]
     run_id: Mapped[str | None]
     token_hash: Mapped[str | None]
+    #: A person's wish that it end before its time; who holds it looks for this.
+    cancel_wanted_at: Mapped[datetime | None]
+    cancel_wanted_by: Mapped[str | None]
+    cancel_reason: Mapped[str | None]
     #: The name that a run which somebody else started gave itself: told twice it is recorded once.
     report_id: Mapped[str | None] = mapped_column(unique=True)
 

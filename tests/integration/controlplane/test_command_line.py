@@ -206,6 +206,8 @@ def test_help_names_every_command() -> None:
         "scan",
         "adopt",
         "renew",
+        "cancel",
+        "retry",
         "certificates",
         "token",
         "dns",

@@ -98,7 +98,7 @@ def breaks_off_everywhere(database: Database) -> None:
     database.check()
 
 
-@pytest.mark.parametrize("start", ["0001", "0002", "0003", "0004", "0005", "0006"])
+@pytest.mark.parametrize("start", ["0001", "0002", "0003", "0004", "0005", "0006", "0007"])
 def test_every_version_comes_to_the_newest(tmp_path: Path, start: str) -> None:
     database = Database(f"sqlite:///{tmp_path / 'db'}")
     bring_to(database, start)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,5 +65,5 @@ def test_the_folders_of_runs_are_ours_alone(stage: Stage) -> None:
     listener = run.Listener(lambda _: None, lambda _: None)
     wish = Plan(JobKind.SCAN, 1, (), ("web1",))
     with pytest.raises(RunnerError, match="not ours alone"):
-        run.run(stage.workshop, wish, "token", "run", listener, threading.Event())
+        run.run(stage.workshop, wish, "token", "run", listener, lambda: False)
     assert list(stage.workshop.runtime.iterdir()) == []

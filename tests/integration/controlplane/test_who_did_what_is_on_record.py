@@ -84,6 +84,8 @@ WISHES: dict[str, tuple[dict[str, Any] | None, Action, str]] = {
     ),
     "POST /api/v1/certificates/revoked": ({"marks": ["00ff"]}, Action.INCIDENT_TOLD, ""),
     "POST /api/v1/scan": ({"servers": ["web1"]}, Action.SCAN_ASKED, ""),
+    "POST /api/v1/jobs/2/cancel": ({"reason": "a trial"}, Action.CANCELLING_ASKED, "job-2"),
+    "POST /api/v1/jobs/2/retry": (None, Action.RETRY_ASKED, "job-2"),
     "POST /api/v1/runs": ({"run": "a" * 32, "outcomes": []}, Action.RUN_TOLD, "a" * 32),
     "PUT /api/v1/accounts/main/limits": ({"orders_per_3_hours": 7}, Action.LIMITS_SET, "main"),
     "POST /api/v1/dns-credentials": (

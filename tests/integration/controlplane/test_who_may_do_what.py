@@ -46,6 +46,7 @@ VIEWER = OWN | {
     "GET /api/v1/jobs",
     "GET /api/v1/jobs/{job_id}",
     "GET /api/v1/jobs/{job_id}/lines",
+    "GET /api/v1/jobs/{job_id}/lines/stream",
     "GET /api/v1/servers",
     "GET /api/v1/servers/{name}",
     "GET /metrics",
@@ -56,6 +57,8 @@ OPERATOR = VIEWER | {
     "POST /api/v1/certificates/{certificate_id}/renew",
     "POST /api/v1/certificates/{certificate_id}/revoke",
     "POST /api/v1/certificates/{certificate_id}/verify",
+    "POST /api/v1/jobs/{job_id}/cancel",
+    "POST /api/v1/jobs/{job_id}/retry",
     "POST /api/v1/runs",
     "POST /api/v1/scan",
 }

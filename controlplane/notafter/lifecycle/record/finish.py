@@ -4,7 +4,7 @@ from datetime import datetime
 
 from notafter.domain.job import ItemState, end_of, move_job
 from notafter.domain.reason import ReasonCode
-from notafter.domain.run import RunEnd
+from notafter.domain.run import ENDED_BY_ITSELF, RunEnd, RunState
 from notafter.failpoint import failpoint
 from notafter.lifecycle.record.ending import end, is_open
 from notafter.lifecycle.record.host import fail
@@ -19,6 +19,7 @@ def finish(database: Database, claim: Claim, ending: RunEnd, now: datetime) -> N
     failpoint("finish.before")
     with database.write() as session:
         job = jobs.holding(session, claim)
+        ending = _as_wanted(job, ending)
         _end_items(session, job, ending, now)
         states = [item.state for item in items.of_job(session, job.id)]
         job.state = move_job(job.state, end_of(states))
@@ -28,6 +29,13 @@ def finish(database: Database, claim: Claim, ending: RunEnd, now: datetime) -> N
         job.message = ending.message or f"{good} of {len(states)} succeeded"
         failpoint("finish.uncommitted")
     failpoint("finish.committed")
+
+
+def _as_wanted(job: JobRow, ending: RunEnd) -> RunEnd:
+    """Say who wanted a run to end that did not end by itself, however it was brought to it."""
+    if job.cancel_wanted_at is None or ending.state in ENDED_BY_ITSELF:
+        return ending
+    return RunEnd(RunState.CANCELLED, f"{job.cancel_wanted_by} wanted it: {job.cancel_reason}")
 
 
 def _end_items(session: Session, job: JobRow, ending: RunEnd, now: datetime) -> None:
