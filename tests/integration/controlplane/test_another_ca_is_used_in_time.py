@@ -196,7 +196,9 @@ def test_c11_the_second_ca_is_given_its_own_account_and_nothing_that_only_the_fi
         row = certificates.get(session, 1)
         assert row.current is not None
         row.current.account_id = row.account_id
-        row.current.sealed_key = "sealed"  # the first account has issued it: with it, it would be replaced
+        # the first account has issued it, with a key of ours: with that account it would be replaced
+        place = Place("version", row.current.id, "sealed_key")
+        row.current.sealed_key = stage.custodian.seal(b"a key", place)
     assert ordered_with(stage, stage.clock())[0] == "main"
     claim = prepared(stage)
     with stage.database.write() as session:
