@@ -163,6 +163,28 @@ def test_told_to_stop_it_cancels_a_run_that_takes_too_long_and_the_next_start_go
     assert_done_once(story, "www", before, orders)
 
 
+def test_a_person_cancels_a_renewal_in_the_middle_of_a_deploy(story: Story) -> None:
+    plane, orders = story.plane, story.lab.ca.orders()
+    story.hold("web1", "switched")
+    before = story.renew("www")
+    job = newest(story, "renew")
+    story.wait_for_hold("web1")
+    asked = plane.ask("POST", f"/api/v1/jobs/{job}/cancel", {"reason": "the wrong hour"})
+    assert asked["cancel_wanted_at"] is not None
+    told = story.wait_for_job(job)
+    assert (told["state"], told["message"]) == ("cancelled", "token:tests wanted it: the wrong hour")
+    assert items(story, job) == [
+        ("certificate", "succeeded", "issued"),
+        ("deployment", "cancelled", "cancelled"),
+    ]
+    assert story.run_processes() == []
+    assert story.served("www"), "a client is still served"
+    place = story.certificate("www")["places"][0]
+    assert place["failures"] == 0, "it is no failure of the host"
+    story.let_go("web1")
+    assert_done_once(story, "www", before, orders)
+
+
 @pytest.mark.parametrize("point", CUSTODY_POINTS)
 def test_k1_the_issuer_is_killed_while_it_takes_a_certificate_over(
     story: Story, tmp_path: Path, point: str

@@ -23,6 +23,7 @@ from notafter.api import (
 )
 from notafter.api.document import Application
 from notafter.api.envelope import Envelope
+from notafter.api.idempotency import Answered, Idempotency, answered, once
 from notafter.api.limits import BodyLimit
 from notafter.api.service import Service, guard
 
@@ -53,10 +54,12 @@ def assemble() -> Application:
         docs_url=None,  # its pages load programs from elsewhere
         redoc_url=None,
         redirect_slashes=False,
-        dependencies=[Depends(guard)],
+        dependencies=[Depends(guard), Depends(once)],
     )
+    app.add_middleware(Idempotency)
     app.add_middleware(BodyLimit)
     problems.install(app)
+    app.add_exception_handler(Answered, answered)
     for noun in NOUNS:
         app.include_router(noun.router)
     rights.check(route for noun in NOUNS for route in noun.router.routes)

@@ -12,11 +12,20 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from typing_extensions import override
 
-from notafter.api import rights
+from notafter.api import idempotency, rights
 from notafter.api.rights import Door
 from notafter.domain.user import Right
 
 _PROBLEM = "#/components/schemas/Problem"
+
+
+_KEY = {
+    "name": idempotency.HEADER,
+    "in": "header",
+    "required": False,
+    "description": "Who asks again with the same key within 24 hours gets the same answer; it is done once",
+    "schema": {"type": "string", "pattern": f"^{idempotency.KEY}$"},
+}
 
 
 class FieldProblem(BaseModel):
@@ -62,6 +71,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 def _complete(operation: dict[str, Any], method: str, path: str) -> None:
     need = rights.needed(method, path)
+    if method == "POST" and need is not Door.OPEN:
+        operation.setdefault("parameters", []).append(_KEY)
     operation["summary"] = operation["description"].splitlines()[0].rstrip(".")
     operation["x-right"] = need
     if need is Door.OPEN:

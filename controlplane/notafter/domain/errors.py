@@ -3,10 +3,13 @@
 NotafterError
 ├── InvalidInput             what a person or a client gave cannot be used
 │   ├── InvalidName          not a DNS name, or not an inventory name
+│   ├── KeyUsedOtherwise     an Idempotency-Key came with another request before
 │   └── UnreadableCertificate
 ├── NotFound
 ├── Conflict                 the wish does not fit the present state
-│   └── IllegalMove          a state machine has no such move
+│   ├── IllegalMove          a state machine has no such move
+│   ├── StillAtWork          the same request is being processed
+│   └── AnswerNotKept        it was done; its answer is said only once
 ├── NotAuthenticated
 ├── NotAllowed               we know who asks, and they may not
 ├── TooManyAttempts          too many wrong passwords: wait
@@ -46,6 +49,10 @@ class InvalidName(InvalidInput):
     """A name breaks the rules for names of its kind."""
 
 
+class KeyUsedOtherwise(InvalidInput):
+    """An Idempotency-Key came with another request before."""
+
+
 class UnreadableCertificate(InvalidInput):
     """The bytes are no certificate that can be understood."""
 
@@ -60,6 +67,14 @@ class Conflict(NotafterError):
 
 class IllegalMove(Conflict):
     """A state machine has no such move."""
+
+
+class StillAtWork(Conflict):
+    """The same request, with the same Idempotency-Key, is being processed."""
+
+
+class AnswerNotKept(Conflict):
+    """The same request was done; its answer is said only once."""
 
 
 class NotAuthenticated(NotafterError):

@@ -551,6 +551,23 @@ class TokenRow(Base):
     user: Mapped[UserRow | None] = relationship()
 
 
+class RequestedRow(Base):
+    """A request with an Idempotency-Key: whether it was answered, and how."""
+
+    __tablename__ = "idempotency"
+
+    #: A digest of the key, whose it is, and what it was sent to.
+    mark: Mapped[str] = mapped_column(primary_key=True)
+    #: A digest of what was asked.
+    asked: Mapped[str]
+    begun_at: Mapped[datetime] = mapped_column(index=True)
+    #: None while it is being processed.
+    status: Mapped[int | None]
+    headers: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    #: None where it held a secret: that is kept nowhere.
+    body: Mapped[str | None]
+
+
 class AuditRow(Base):
     """One thing that somebody has done; `link` chains it to the entry before it."""
 
