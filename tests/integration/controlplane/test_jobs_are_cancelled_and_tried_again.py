@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -12,12 +13,14 @@ from notafter.domain.revocation import RevocationReason
 from notafter.domain.run import RunEnd, RunState
 from notafter.domain.user import Right
 from notafter.lifecycle import due, request
+from notafter.lifecycle.cancel import Leash
 from notafter.lifecycle.due import Limits
 from notafter.lifecycle.record import record
 from notafter.lifecycle.record.finish import finish
 from notafter.lifecycle.request import RevocationWish
 from notafter.runner import results
 from notafter.store import certificates, jobs, lines, revocations, tokens, versions
+from sqlalchemy import text
 
 from tests.factories import scan_result
 from tests.integration.controlplane.stage import Stage, wait_for
@@ -163,6 +166,19 @@ def test_a_run_that_was_over_before_it_could_be_stopped_ended_as_it_did(
     cancel(client, claim.job_id)
     stage.report(claim, results.scanned("web1", scan_result()))
     assert client.get(f"/api/v1/jobs/{claim.job_id}").json()["state"] == "succeeded"
+
+
+def test_whatever_is_wrong_with_the_database_a_run_goes_on_until_its_process_stops(stage: Stage) -> None:
+    with stage.database.write() as session:
+        request.scan(session, ["web1"], "test", stage.clock())
+    stop = threading.Event()
+    leash = Leash(stage.database, stage.claim(), stop, every=0)
+    assert not leash.is_pulled()
+    with stage.database.write() as session:
+        session.execute(text("ALTER TABLE job RENAME TO gone"))
+    assert not leash.is_pulled()
+    stop.set()
+    assert leash.is_pulled()
 
 
 def test_a_run_of_another_process_is_ended_and_nothing_of_it_stays(stage: Stage) -> None:

@@ -7,6 +7,7 @@ from notafter.domain.job import (
     JOB_TRANSITIONS,
     OPEN_ITEM_STATES,
     OPEN_JOB_STATES,
+    UNDONE_ITEM_STATES,
     ItemState,
     JobState,
     end_of,
@@ -46,3 +47,8 @@ def test_every_state_has_a_row_and_what_has_ended_stays_so() -> None:
 )
 def test_a_job_ends_as_its_items_did(items: list[ItemState], end: JobState) -> None:
     assert end_of(items) is end
+
+
+def test_an_item_waits_or_runs_or_is_done_or_is_not() -> None:
+    assert {ItemState.SUCCEEDED} == set(ItemState) - OPEN_ITEM_STATES - UNDONE_ITEM_STATES
+    assert not OPEN_ITEM_STATES & UNDONE_ITEM_STATES
